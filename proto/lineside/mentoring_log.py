@@ -1,0 +1,245 @@
+"""The mentoring log on disk: its schema, and a reader that any process may use while the station writes.
+
+    ROOT/log.sqlite          frames, detections, feedback, models (SQLite, WAL)
+    ROOT/images/ab/SHA.sfx   the pictures, named by the SHA-256 of their bytes, `ab` its first two digits
+
+The station is the only writer (edge/mentoring). Feedback rows are never changed or deleted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from google.protobuf import json_format
+
+from lineside.areas import Indices
+from lineside.fold import fold
+from lineside.reasons import ContractError, Reason
+from lineside.records import FeedbackEvent, Gesture, MentoringRecord, RecordedDetection, RecordedFrame
+from lineside.v1 import model_pb2
+
+SCHEMA_VERSION = 1
+DATABASE_NAME = "log.sqlite"
+IMAGES_FOLDER = "images"
+
+SCHEMA = """
+CREATE TABLE models (
+    digest TEXT PRIMARY KEY,            -- "sha256:..." of the package
+    name TEXT NOT NULL,
+    version TEXT NOT NULL,
+    manifest TEXT NOT NULL,             -- manifest.json, as in the package
+    first_seen_unix_ns INTEGER NOT NULL
+) STRICT;
+CREATE TABLE frames (
+    frame_id TEXT PRIMARY KEY,          -- UUIDv7
+    boot_id TEXT NOT NULL,
+    station TEXT NOT NULL,
+    camera TEXT NOT NULL,
+    part_id TEXT NOT NULL,              -- '' not known
+    camera_sequence INTEGER NOT NULL,
+    width INTEGER NOT NULL,             -- pixels
+    height INTEGER NOT NULL,
+    captured_unix_ns INTEGER NOT NULL,
+    captured_monotonic_ns INTEGER NOT NULL,
+    image_sha256 TEXT NOT NULL,         -- 64 hexadecimal digits
+    image_suffix TEXT NOT NULL,         -- jpg, png, webp, bmp, tif, pgm, ppm
+    image_bytes INTEGER NOT NULL,
+    model_digest TEXT NOT NULL,         -- '' no model ran
+    verdict TEXT NOT NULL,              -- PASS, REJECT, NO_VERDICT
+    verdict_reason TEXT NOT NULL,
+    selected_because TEXT NOT NULL,     -- selection policy
+    selection_probability REAL NOT NULL CHECK (selection_probability > 0 AND selection_probability <= 1),
+    recorded_unix_ns INTEGER NOT NULL
+) STRICT;
+CREATE INDEX frames_by_time ON frames (recorded_unix_ns);
+CREATE INDEX frames_by_part ON frames (part_id);
+CREATE TABLE detections (
+    detection_id TEXT PRIMARY KEY,      -- frame_id/number
+    frame_id TEXT NOT NULL REFERENCES frames,
+    number INTEGER NOT NULL,            -- from 0, highest score first
+    class_index INTEGER NOT NULL,
+    class_name TEXT NOT NULL,
+    score REAL NOT NULL,
+    x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,  -- frame pixels
+    areas BLOB NOT NULL                 -- ascending area indices, little-endian uint32
+) STRICT;
+CREATE INDEX detections_by_frame ON detections (frame_id);
+CREATE TABLE feedback (
+    log_sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    key TEXT NOT NULL UNIQUE,
+    payload_sha256 TEXT NOT NULL,       -- of the event's content: the same key with another payload is refused
+    frame_id TEXT NOT NULL REFERENCES frames,
+    detection_id TEXT REFERENCES detections,  -- NULL: about the frame
+    gesture TEXT NOT NULL,              -- lineside.records.Gesture, by name
+    class_name TEXT,
+    x1 REAL, y1 REAL, x2 REAL, y2 REAL, -- MISSED only, frame pixels
+    missed_index INTEGER NOT NULL,
+    revision INTEGER NOT NULL CHECK (revision > 0),
+    operator TEXT NOT NULL,
+    seconds REAL NOT NULL,
+    client_unix_ns INTEGER NOT NULL,
+    received_unix_ns INTEGER NOT NULL
+) STRICT;
+CREATE INDEX feedback_by_frame ON feedback (frame_id);
+"""
+
+
+def image_path(root: Path, sha256: str, suffix: str) -> Path:
+    """Where the picture with this content lies."""
+    return root / IMAGES_FOLDER / sha256[:2] / f"{sha256}.{suffix}"
+
+
+def pack_areas(areas: Indices) -> bytes:
+    """Area indices as the log stores them."""
+    return np.asarray(areas, "<u4").tobytes()
+
+
+def unpack_areas(data: bytes) -> Indices:
+    """(n,) int32 area indices."""
+    return np.frombuffer(data, "<u4").astype(np.int32)
+
+
+class MentoringLogReader:
+    """Read-only view of a log. One connection; use one reader per thread.
+
+    Args:
+        root: the log's folder.
+
+    Raises:
+        FileNotFoundError: there is no log in the folder.
+        ContractError: RECORD_CORRUPT, the log is of a newer schema or is not one.
+    """
+
+    def __init__(self, root: Path) -> None:
+        database = root / DATABASE_NAME
+        if not database.is_file():
+            raise FileNotFoundError(
+                f"no mentoring log in {root}: expected {DATABASE_NAME} there; a station makes it at its first start"
+            )
+        self.root = root
+        self._connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        self._connection.row_factory = sqlite3.Row
+        try:
+            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
+        except sqlite3.DatabaseError as error:
+            self.close()
+            raise ContractError(
+                Reason.RECORD_CORRUPT, f"{DATABASE_NAME} is not a readable database: {error}"
+            ) from error
+        if not 1 <= version <= SCHEMA_VERSION:
+            self.close()
+            raise ContractError(
+                Reason.RECORD_CORRUPT,
+                f"the log has schema {version}, this version reads 1 to {SCHEMA_VERSION}; use a newer Lineside",
+            )
+
+    def __enter__(self) -> MentoringLogReader:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection; idempotent."""
+        self._connection.close()
+
+    def count(self) -> tuple[int, int]:
+        """Number of frames and of feedback events."""
+        row = self._connection.execute("SELECT (SELECT COUNT(*) FROM frames), (SELECT COUNT(*) FROM feedback)")
+        frames, events = row.fetchone()
+        return int(frames), int(events)
+
+    def manifests(self) -> dict[str, model_pb2.PackageManifest]:
+        """Manifests of the models that made the log's detections, by digest."""
+        return {
+            row["digest"]: json_format.Parse(row["manifest"], model_pb2.PackageManifest())
+            for row in self._connection.execute("SELECT digest, manifest FROM models")
+        }
+
+    def record(self, frame_id: str) -> MentoringRecord | None:
+        """One frame's record, or None."""
+        row = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (frame_id,)).fetchone()
+        return None if row is None else self._record(row)
+
+    def records(self, *, judged_only: bool = False) -> Iterator[MentoringRecord]:
+        """All records in the order they were kept, as of one moment.
+
+        Args:
+            judged_only: leave out frames that nobody has said anything about.
+        """
+        where = "WHERE frame_id IN (SELECT frame_id FROM feedback)" if judged_only else ""
+        rows = self._connection.execute(f"SELECT * FROM frames {where} ORDER BY recorded_unix_ns, frame_id")
+        for row in rows.fetchall():
+            yield self._record(row)
+
+    def feedback(self, *, after: int = 0) -> Iterator[FeedbackEvent]:
+        """Feedback events with a log sequence above `after`, in that order."""
+        for row in self._connection.execute(
+            "SELECT * FROM feedback WHERE log_sequence > ? ORDER BY log_sequence", (after,)
+        ).fetchall():
+            yield _event(row)
+
+    def image(self, frame: RecordedFrame) -> bytes:
+        """The picture's bytes as the station received them.
+
+        Raises:
+            ContractError: RECORD_CORRUPT, the file is gone or its content is not what the log says.
+        """
+        path = image_path(self.root, frame.image_sha256, frame.image_suffix)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ContractError(
+                Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} cannot be read: {error.strerror}"
+            ) from error
+        if hashlib.sha256(data).hexdigest() != frame.image_sha256:
+            raise ContractError(
+                Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} does not have the SHA-256 of the log"
+            )
+        return data
+
+    def _record(self, row: sqlite3.Row) -> MentoringRecord:
+        detections = self._connection.execute(
+            "SELECT * FROM detections WHERE frame_id = ? ORDER BY number", (row["frame_id"],)
+        )
+        events = self._connection.execute("SELECT * FROM feedback WHERE frame_id = ?", (row["frame_id"],))
+        return MentoringRecord(
+            frame=RecordedFrame(**dict(row)),
+            detections=tuple(
+                RecordedDetection(
+                    detection_id=found["detection_id"],
+                    class_index=found["class_index"],
+                    class_name=found["class_name"],
+                    score=found["score"],
+                    box=(found["x1"], found["y1"], found["x2"], found["y2"]),
+                    areas=unpack_areas(found["areas"]),
+                )
+                for found in detections
+            ),
+            judgements=fold(_event(event) for event in events),
+        )
+
+
+def _event(row: sqlite3.Row) -> FeedbackEvent:
+    return FeedbackEvent(
+        log_sequence=row["log_sequence"],
+        key=row["key"],
+        frame_id=row["frame_id"],
+        detection_id=row["detection_id"],
+        gesture=Gesture[row["gesture"]],
+        class_name=row["class_name"],
+        box=None if row["x1"] is None else (row["x1"], row["y1"], row["x2"], row["y2"]),
+        missed_index=row["missed_index"],
+        revision=row["revision"],
+        operator=row["operator"],
+        seconds=row["seconds"],
+        client_unix_ns=row["client_unix_ns"],
+        received_unix_ns=row["received_unix_ns"],
+    )

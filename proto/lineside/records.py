@@ -1,0 +1,129 @@
+"""What the mentoring log holds, as values: frames, detections, feedback events, and what they amount to."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+
+from lineside.areas import Indices
+
+
+class Gesture(enum.IntEnum):
+    """What an operator can say; numbers as in mentoring.proto."""
+
+    CONFIRM = 1
+    REJECT = 2
+    WRONG_CLASS = 3
+    UNSURE = 4
+    POOR_BOX = 5
+    MISSED = 6
+    FRAME_HEALTHY = 7
+    FRAME_COMPLETE = 8
+    RETRACT = 9
+
+
+ABOUT_DETECTION = frozenset(
+    {Gesture.CONFIRM, Gesture.REJECT, Gesture.WRONG_CLASS, Gesture.UNSURE, Gesture.POOR_BOX, Gesture.RETRACT}
+)
+"""Gestures that need a detection id."""
+ABOUT_FRAME = frozenset({Gesture.MISSED, Gesture.FRAME_HEALTHY, Gesture.FRAME_COMPLETE, Gesture.RETRACT})
+"""Gestures that must not have one."""
+
+BoxTuple = tuple[float, float, float, float]
+"""x1, y1, x2, y2 in frame pixels."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackEvent:
+    """One event, as durable in the log. Times in nanoseconds since the epoch, `seconds` in seconds."""
+
+    log_sequence: int
+    key: str
+    frame_id: str
+    detection_id: str | None
+    gesture: Gesture
+    class_name: str | None
+    box: BoxTuple | None
+    missed_index: int
+    revision: int
+    operator: str
+    seconds: float
+    client_unix_ns: int
+    received_unix_ns: int
+
+
+class Outcome(enum.Enum):
+    """What a target's events amount to."""
+
+    SAID = "said"
+    """One answer, or several that agree."""
+    DISPUTED = "disputed"
+    """Operators contradict each other: kept, out of training by default."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The fold of all events about one target: a detection, the frame, or one missed defect.
+
+    `gesture` and `class_name` are those that count, or of the latest event where disputed. `events` are the
+    counting events' log sequences, ascending.
+    """
+
+    outcome: Outcome
+    detection_id: str | None
+    gesture: Gesture
+    class_name: str | None
+    box: BoxTuple | None
+    operators: tuple[str, ...]
+    seconds: float
+    events: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedDetection:
+    """A detection as the station raised it. `box` in frame pixels; `areas` ascending int32."""
+
+    detection_id: str
+    class_index: int
+    class_name: str
+    score: float
+    box: BoxTuple
+    areas: Indices
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedFrame:
+    """A frame as the station kept it. The image lies in the log's folder under its SHA-256."""
+
+    frame_id: str
+    boot_id: str
+    station: str
+    camera: str
+    part_id: str
+    camera_sequence: int
+    width: int
+    height: int
+    captured_unix_ns: int
+    captured_monotonic_ns: int
+    image_sha256: str
+    image_suffix: str
+    image_bytes: int
+    model_digest: str
+    """Empty: no model ran."""
+    verdict: str
+    """PASS, REJECT or NO_VERDICT."""
+    verdict_reason: str
+    selected_because: str
+    """Name of the selection policy."""
+    selection_probability: float
+    """With which this frame was to be kept, above 0 and at most 1."""
+    recorded_unix_ns: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MentoringRecord:
+    """One frame with its detections and the present fold of what was said about it."""
+
+    frame: RecordedFrame
+    detections: tuple[RecordedDetection, ...]
+    judgements: tuple[Judgement, ...]
