@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lineside.areas import CellGrid, Head, Indices
 from lineside.boxes import Boxes, area_of, iou
@@ -47,13 +48,15 @@ def assign(head: Head, boxes: Boxes) -> Assignment:
     if isinstance(head, CellGrid):
         cover = _cover(priors, boxes)
         centres = (priors[:, None, :2] + priors[:, None, 2:]) / 2
-        inside = ((centres >= boxes[None, :, :2]) & (centres < boxes[None, :, 2:])).all(axis=2)
+        inside = np.all((centres >= boxes[None, :, :2]) & (centres < boxes[None, :, 2:]), axis=2)
         # Among boxes that hold a cell's middle, the smallest explains the cell best.
         fit = np.where(inside, 2.0 - area_of(boxes)[None, :] / (area_of(boxes).max() + 1.0), cover)
-        positive, near = inside, cover >= IGNORED_COVER
+        positive: NDArray[np.bool_] = inside
+        near: NDArray[np.bool_] = cover >= IGNORED_COVER
     else:
         fit = iou(priors, boxes)
-        positive, near = fit >= POSITIVE_IOU, fit >= IGNORED_IOU
+        positive = np.asarray(fit >= POSITIVE_IOU)
+        near = np.asarray(fit >= IGNORED_IOU)
     best = fit.argmax(axis=0)
     reached = fit[best, np.arange(len(boxes))] > 0
     positive[best[reached], np.flatnonzero(reached)] = True
@@ -82,9 +85,9 @@ def overlapping(head: Head, box: Boxes, minimum_iou: float) -> Indices:
     return np.union1d(assigned.areas, near).astype(np.int32)
 
 
-def _cover(cells: Boxes, boxes: Boxes) -> Boxes:
+def _cover(cells: Boxes, boxes: Boxes) -> NDArray[np.float32]:
     """(cells, boxes) share of each cell that a box covers."""
     low = np.maximum(cells[:, None, :2], boxes[None, :, :2])
     high = np.minimum(cells[:, None, 2:], boxes[None, :, 2:])
     sides = np.clip(high - low, 0.0, None)
-    return (sides[..., 0] * sides[..., 1] / area_of(cells)[:, None]).astype(np.float32)
+    return np.asarray(sides[..., 0] * sides[..., 1] / area_of(cells)[:, None], np.float32)

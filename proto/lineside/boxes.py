@@ -27,7 +27,7 @@ def as_boxes(values: object) -> Boxes:
 def area_of(boxes: Boxes) -> NDArray[np.float32]:
     """(n,) areas in square pixels; a box turned inside out has area 0."""
     sides = np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None)
-    return (sides[:, 0] * sides[:, 1]).astype(np.float32)
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 def iou(first: Boxes, second: Boxes) -> NDArray[np.float32]:
@@ -37,10 +37,11 @@ def iou(first: Boxes, second: Boxes) -> NDArray[np.float32]:
     sides = np.clip(corner_high - corner_low, 0.0, None)
     inside = sides[..., 0] * sides[..., 1]
     union = area_of(first)[:, None] + area_of(second)[None, :] - inside
-    return np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
+    ratio = np.divide(inside, union, out=np.zeros_like(inside), where=union > 0)
+    return np.asarray(ratio, np.float32)
 
 
 def clip(boxes: Boxes, width: float, height: float) -> Boxes:
     """The boxes cut to a frame of the given size in pixels."""
     limit = np.array([width, height, width, height], np.float32)
-    return np.clip(boxes, 0.0, limit).astype(np.float32)
+    return np.asarray(np.clip(boxes, 0.0, limit), np.float32)

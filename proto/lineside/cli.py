@@ -24,7 +24,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "station": Command("edge.cli", "main", "edge", "run or check a station from its station.toml"),
-    "models": Command("lineside.client.cli", "main", "", "list, push, activate, confirm, roll back models of a station"),
+    "models": Command(
+        "lineside.client.cli", "main", "", "list, push, activate, confirm, roll back models of a station"
+    ),
     "train": Command("training.cli", "main", "training", "train, evaluate and report (same as python -m training)"),
     "export": Command("export.cli", "main", "export", "checkpoint to package, parity, engines, keys"),
     "demo": Command("loop.cli", "main", "all", "the whole loop on a synthetic line, then a panel to click in"),

@@ -123,9 +123,11 @@ def decode_cells(heat: Floats, grid: CellGrid, *, thresholds: Floats, parameters
     cell_boxes = grid.boxes()
     found: list[tuple[float, int, Indices]] = []
     for class_index in range(heat.shape[2]):
-        for cells in _regions(fires[:, :, class_index]):
-            if len(cells) >= max(1, parameters.minimum_cells):
-                found.append((float(heat[:, :, class_index].ravel()[cells].max()), class_index, cells))
+        found.extend(
+            (float(heat[:, :, class_index].ravel()[cells].max()), class_index, cells)
+            for cells in _regions(fires[:, :, class_index])
+            if len(cells) >= max(1, parameters.minimum_cells)
+        )
     found.sort(key=lambda item: (-item[0], item[1], int(item[2][0])))
     found = found[: parameters.maximum_detections]
     if not found:

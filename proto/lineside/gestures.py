@@ -103,7 +103,8 @@ def labels_of(
         elif judgement.gesture in (Gesture.FRAME_HEALTHY, Gesture.FRAME_COMPLETE):
             whole = judgement.gesture
         elif judgement.gesture is Gesture.MISSED:
-            assert judgement.box is not None and judgement.class_name is not None
+            assert judgement.box is not None
+            assert judgement.class_name is not None
             box = letterbox.to_model(as_boxes([judgement.box]))
             areas = assign(head, box).areas
             _mark(present, absent, areas, number[judgement.class_name], exclusive)

@@ -39,7 +39,7 @@ def output_names(manifest: model_pb2.PackageManifest) -> tuple[str, ...]:
 
 def pack(cases: Sequence[GoldenCase]) -> bytes:
     """golden.npz; the same cases give the same bytes."""
-    arrays = {}
+    arrays: dict[str, NDArray[np.generic]] = {}
     for number, case in enumerate(cases):
         arrays[f"{number:03}.frame"] = case.frame
         for name, values in case.outputs.items():

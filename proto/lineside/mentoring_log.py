@@ -174,8 +174,11 @@ class MentoringLogReader:
         Args:
             judged_only: leave out frames that nobody has said anything about.
         """
-        where = "WHERE frame_id IN (SELECT frame_id FROM feedback)" if judged_only else ""
-        rows = self._connection.execute(f"SELECT * FROM frames {where} ORDER BY recorded_unix_ns, frame_id")
+        rows = self._connection.execute(
+            "SELECT * FROM frames WHERE ? = 0 OR frame_id IN (SELECT frame_id FROM feedback)"
+            " ORDER BY recorded_unix_ns, frame_id",
+            (int(judged_only),),
+        )
         for row in rows.fetchall():
             yield self._record(row)
 

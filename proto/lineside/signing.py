@@ -5,11 +5,14 @@ The library is loaded only when a signature is made or checked. Nothing of the p
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from lineside.package import SIGNATURE_NAME
 from lineside.reasons import ContractError, Reason
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def sign(folder: Path, private_key: Path) -> Path:
@@ -44,7 +47,8 @@ def verify(folder: Path, public_keys: Sequence[Path]) -> Path:
         config.set_hashing_config(hashing.Config().set_ignored_paths(paths=[signature], ignore_git_paths=False))
         try:
             config.verify(folder, signature)
-        except Exception:  # the library raises many kinds; whichever it is, this key does not vouch for these files
+        except Exception as error:  # of many kinds; whichever it is, this key does not vouch for these files
+            _LOGGER.debug("key %s does not verify: %s", key.name, error)
             continue
         return key
     raise ContractError(
