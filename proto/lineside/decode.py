@@ -23,8 +23,8 @@ class Found:
     """Detections of one picture, highest score first.
 
     boxes: (n, 4) float32 model pixels. scores: (n,) float32. classes: (n,) int32.
-    areas: n ascending int32 arrays. For anchors, and for cells where classes exclude each other, no area is
-    in two detections: a click on one must not speak about the other.
+    areas: n ascending int32 arrays. No area is in two detections of one class, nor in two of any class where
+        classes exclude each other: a click on one must not speak about the other.
     """
 
     boxes: Boxes

@@ -1,0 +1,139 @@
+"""A click becomes labels: the table of gestures, row by row, on a grid small enough to count by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.events import detection, event, record
+
+from lineside.areas import AnchorGrid, AnchorLevel, CellGrid
+from lineside.gestures import ABSENT, PRESENT, UNKNOWN, AreaLabels, labels_of
+from lineside.letterbox import Letterbox
+from lineside.records import Gesture, MentoringRecord
+
+GRID = CellGrid(rows=8, columns=8, stride=8)
+CLASSES = ("dent", "scratch", "stain")
+LETTERBOX = Letterbox(frame_width=64, frame_height=64, model_width=64, model_height=64)
+AREAS = [9, 10]
+
+
+def labels(item: MentoringRecord, *, exclusive: bool = True, recorded: object = GRID) -> AreaLabels:
+    return labels_of(
+        item,
+        head=GRID,
+        recorded_head=recorded,
+        classes=CLASSES,
+        exclusive=exclusive,
+        letterbox=LETTERBOX,  # type: ignore[arg-type]
+    )
+
+
+def one(gesture: Gesture, *, exclusive: bool = True, class_name: str | None = None) -> AreaLabels:
+    return labels(record([detection(0, AREAS)], [event(gesture, 0, class_name=class_name)]), exclusive=exclusive)
+
+
+@pytest.mark.parametrize(
+    ("gesture", "exclusive", "class_name", "expected"),
+    [
+        (Gesture.CONFIRM, True, None, [PRESENT, ABSENT, ABSENT]),
+        (Gesture.CONFIRM, False, None, [PRESENT, UNKNOWN, UNKNOWN]),
+        (Gesture.POOR_BOX, True, None, [PRESENT, ABSENT, ABSENT]),
+        (Gesture.REJECT, True, None, [ABSENT, ABSENT, ABSENT]),
+        (Gesture.REJECT, False, None, [ABSENT, ABSENT, ABSENT]),
+        (Gesture.WRONG_CLASS, True, "stain", [ABSENT, ABSENT, PRESENT]),
+        (Gesture.WRONG_CLASS, False, "stain", [ABSENT, UNKNOWN, PRESENT]),
+        (Gesture.WRONG_CLASS, True, None, [ABSENT, UNKNOWN, UNKNOWN]),
+        (Gesture.UNSURE, True, None, [UNKNOWN, UNKNOWN, UNKNOWN]),
+    ],
+)
+def test_a_gesture_says_this_about_the_detections_areas_and_nothing_about_others(
+    gesture: Gesture, exclusive: bool, class_name: str | None, expected: list[int]
+) -> None:
+    result = one(gesture, exclusive=exclusive, class_name=class_name)
+    others = np.setdiff1d(np.arange(GRID.count), AREAS)
+    assert result.states[AREAS].tolist() == [expected, expected]
+    assert (result.states[others] == UNKNOWN).all()
+    assert np.flatnonzero(result.spoken).tolist() == ([] if gesture is Gesture.UNSURE else AREAS)
+    assert len(result.drawn_areas) == 0
+
+
+def test_a_missed_defect_takes_the_areas_the_assigner_gives_and_its_box_may_be_learnt() -> None:
+    drawn = event(Gesture.MISSED, class_name="scratch", box=(16, 16, 32, 24), missed_index=1)
+    result = labels(record([], [drawn]))
+    # Middles at x 20 and 28, y 20: row 2, columns 2 and 3.
+    assert np.argwhere(result.states[:, 1] == PRESENT).ravel().tolist() == [18, 19]
+    assert result.drawn_areas.tolist() == [18, 19]
+    assert result.drawn_boxes.tolist() == [[16, 16, 32, 24]] * 2
+
+
+def test_a_healthy_frame_is_absent_everywhere() -> None:
+    result = labels(record([], [event(Gesture.FRAME_HEALTHY)]))
+    assert (result.states == ABSENT).all()
+    assert not result.spoken.any()
+
+
+def test_a_complete_frame_is_absent_wherever_nothing_was_said() -> None:
+    result = labels(
+        record([detection(0, AREAS)], [event(Gesture.CONFIRM, 0), event(Gesture.FRAME_COMPLETE)]), exclusive=False
+    )
+    assert result.states[AREAS].tolist() == [[PRESENT, UNKNOWN, UNKNOWN]] * 2
+    assert (np.delete(result.states, AREAS, axis=0) == ABSENT).all()
+
+
+@pytest.mark.parametrize("whole", [Gesture.FRAME_COMPLETE, Gesture.FRAME_HEALTHY])
+def test_what_operators_were_unsure_or_disagreed_about_stays_unknown(whole: Gesture) -> None:
+    item = record(
+        [detection(0, [1]), detection(1, [2])],
+        [
+            event(Gesture.UNSURE, 0),
+            event(Gesture.CONFIRM, 1),
+            event(Gesture.REJECT, 1, operator="bob"),
+            event(whole, sequence=5),
+        ],
+    )
+    result = labels(item)
+    assert (result.states[[1, 2]] == UNKNOWN).all()
+    assert (np.delete(result.states, [1, 2], axis=0) == ABSENT).all()
+    assert len(result.skipped) == 2
+
+
+def test_a_healthy_frame_with_a_confirmed_defect_teaches_nothing_there() -> None:
+    result = labels(record([detection(0, AREAS)], [event(Gesture.CONFIRM, 0), event(Gesture.FRAME_HEALTHY)]))
+    assert (result.states[AREAS] == UNKNOWN).all()
+    assert any("healthy" in reason for reason in result.skipped)
+
+
+def test_a_reject_does_not_erase_the_confirmed_defect_beside_it() -> None:
+    item = record([detection(0, [5, 6]), detection(1, [6, 7])], [event(Gesture.CONFIRM, 0), event(Gesture.REJECT, 1)])
+    assert labels(item).states[[5, 6, 7], 0].tolist() == [PRESENT, PRESENT, ABSENT]
+
+
+def test_a_class_the_new_head_does_not_have_is_skipped_with_a_reason() -> None:
+    result = labels(record([detection(0, AREAS, name="rust")], [event(Gesture.CONFIRM, 0)]))
+    assert (result.states == UNKNOWN).all()
+    assert "rust" in result.skipped[0]
+    # A reject needs no class: nothing is there.
+    result = labels(record([detection(0, AREAS, name="rust")], [event(Gesture.REJECT, 0)]))
+    assert (result.states[AREAS] == ABSENT).all()
+
+
+def test_another_head_finds_the_areas_anew_from_the_box() -> None:
+    other = AnchorGrid(levels=(AnchorLevel(rows=4, columns=4, stride=16, shapes=((16, 16),)),))
+    item = record([detection(0, [2], box=(8, 8, 24, 16))], [event(Gesture.REJECT, 0)])
+    # Cells with their middle inside x 8..24, y 8..16: row 1, columns 1 and 2.
+    assert np.argwhere(labels(item, recorded=other).states[:, 0] == ABSENT).ravel().tolist() == [9, 10]
+    assert np.argwhere(labels(item, recorded=GRID).states[:, 0] == ABSENT).ravel().tolist() == [2]
+
+
+gestures_about_detections = st.sampled_from([Gesture.CONFIRM, Gesture.REJECT, Gesture.WRONG_CLASS, Gesture.UNSURE])
+
+
+@given(st.lists(gestures_about_detections, min_size=1, max_size=4))
+def test_areas_nobody_clicked_are_always_unknown(gestures: list[Gesture]) -> None:
+    found = [detection(number, [number * 3, number * 3 + 1]) for number in range(len(gestures) + 1)]
+    events = [event(gesture, number) for number, gesture in enumerate(gestures)]
+    result = labels(record(found, events))
+    clicked = np.concatenate([item.areas for item in found[:-1]])
+    assert (np.delete(result.states, clicked, axis=0) == UNKNOWN).all()
