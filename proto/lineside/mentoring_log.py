@@ -128,9 +128,7 @@ class MentoringLogReader:
             version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
         except sqlite3.DatabaseError as error:
             self.close()
-            raise ContractError(
-                Reason.RECORD_CORRUPT, f"{DATABASE_NAME} is not a readable database: {error}"
-            ) from error
+            raise ContractError(Reason.RECORD_CORRUPT, f"{DATABASE_NAME} cannot be read: {error}") from error
         if not 1 <= version <= SCHEMA_VERSION:
             self.close()
             raise ContractError(
