@@ -24,8 +24,8 @@ def root(tmp_path: Path) -> Path:
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     for number in (1, 2):
         connection.execute(
-            "INSERT INTO frames VALUES (?, 'boot', 'station', 'top', 'part', ?, 1, 1, 10, 11, ?, 'pgm', ?, '', 'REJECT',"
-            " '', 'any_detection', 0.5, ?)",
+            "INSERT INTO frames VALUES (?, 'boot', 'station', 'top', 'part', ?, 1, 1, 10, 11, ?, 'pgm', ?, '',"
+            " 'REJECT', '', 'any_detection', 0.5, ?)",
             (f"frame{number}", number, SHA, len(PICTURE), 100 - number),
         )
         connection.execute(
