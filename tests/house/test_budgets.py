@@ -52,8 +52,8 @@ def test_every_folder_of_code_says_what_it_is() -> None:
         str(path.relative_to(ROOT))
         for path in tracked("*.py")
         if "_pb2" not in path.name
-        and path.name not in ("__init__.py",)
-        and not path.read_text().lstrip("#!/usr/bin/env python3\n").startswith(('"""', 'r"""'))
+        and path.name != "__init__.py"
+        and not path.read_text().removeprefix("#!/usr/bin/env python3\n").startswith(('"""', 'r"""'))
     ]
     assert silent == []
 
