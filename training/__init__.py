@@ -1,1 +1,1 @@
-"""Placeholder docstring: the owner of this folder rewrites it."""
+"""Training: from original pictures and operators' clicks to a checkpoint, and the figures that judge it."""
