@@ -1,1 +1,1 @@
-"""Placeholder docstring: the owner of this folder rewrites it."""
+"""The station daemon: cameras in, verdicts out, every click kept. No torch here, ever."""

@@ -1,0 +1,1 @@
+"""The station on gRPC: inspection, models, health."""

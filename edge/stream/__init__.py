@@ -1,0 +1,1 @@
+"""The station on ZeroMQ: decisions go out (PUB), feedback comes in (ROUTER)."""
