@@ -1,0 +1,1 @@
+"""Models on the station: receiving, proving, swapping and going back."""

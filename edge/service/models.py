@@ -1,0 +1,94 @@
+"""The Models service on the wire: packages come in, are swapped, confirmed and rolled back. Decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import grpc
+
+from edge.models.manager import ModelManager
+from edge.service.status import contract_errors, contract_errors_stream
+from lineside.reasons import ContractError, Reason
+from lineside.v1 import model_pb2, model_pb2_grpc
+
+_WATCH_POLL_SECONDS = 0.5
+
+
+def actor_of(context: grpc.ServicerContext) -> str:
+    """Who asks: the name in the client's certificate where there is one, else the address of the connection."""
+    names: Iterable[bytes] = context.auth_context().get("x509_common_name", ())  # type: ignore[assignment]
+    return next((name.decode(errors="replace") for name in names), context.peer())
+
+
+class ModelsServicer(model_pb2_grpc.ModelsServicer):
+    """Hands every call to the manager.
+
+    Args:
+        manager: the station's models.
+    """
+
+    def __init__(self, manager: ModelManager) -> None:
+        self._manager = manager
+
+    @contract_errors
+    def List(self, request: model_pb2.ListRequest, context: grpc.ServicerContext) -> model_pb2.ListResponse:  # noqa: N802, ARG002
+        """Every package, the serving one first."""
+        return model_pb2.ListResponse(models=self._manager.list())
+
+    @contract_errors
+    def Push(  # noqa: N802
+        self, request_iterator: Iterator[model_pb2.PushRequest], context: grpc.ServicerContext
+    ) -> model_pb2.PushResponse:
+        """A Begin, then chunks; nothing is written before the Begin has been checked."""
+        first = next(request_iterator, None)
+        if first is None or first.WhichOneof("part") != "begin":
+            raise ContractError(Reason.REQUEST_MALFORMED, "a push begins with its Begin message")
+        status = self._manager.push(first.begin, _chunks(request_iterator), actor_of(context))
+        return model_pb2.PushResponse(status=status)
+
+    @contract_errors
+    def Activate(  # noqa: N802
+        self, request: model_pb2.ActivateRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ActivateResponse:
+        """Warms up, then switches between two frames."""
+        return model_pb2.ActivateResponse(status=self._manager.activate(request.digest, actor_of(context)))
+
+    @contract_errors
+    def Confirm(  # noqa: N802
+        self, request: model_pb2.ConfirmRequest, context: grpc.ServicerContext
+    ) -> model_pb2.ConfirmResponse:
+        """Ends the probation."""
+        return model_pb2.ConfirmResponse(status=self._manager.confirm(request.digest, actor_of(context)))
+
+    @contract_errors
+    def Rollback(  # noqa: N802
+        self, request: model_pb2.RollbackRequest, context: grpc.ServicerContext
+    ) -> model_pb2.RollbackResponse:
+        """Back to the model before."""
+        return model_pb2.RollbackResponse(status=self._manager.rollback(request.why, actor_of(context)))
+
+    @contract_errors
+    def Describe(self, request: model_pb2.DescribeRequest, context: grpc.ServicerContext) -> model_pb2.DescribeResponse:  # noqa: N802, ARG002
+        """State and manifest."""
+        status, manifest = self._manager.describe(request.digest)
+        return model_pb2.DescribeResponse(status=status, manifest=manifest)
+
+    @contract_errors_stream
+    def Watch(  # noqa: N802
+        self,
+        request: model_pb2.WatchModelsRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,
+    ) -> Iterator[model_pb2.WatchModelsResponse]:
+        """Present states, then changes, until the caller leaves or the station stops."""
+        with self._manager.watch() as watch:
+            while context.is_active():
+                event = watch.get(_WATCH_POLL_SECONDS)
+                if event is not None:
+                    yield model_pb2.WatchModelsResponse(event=event)
+
+
+def _chunks(requests: Iterator[model_pb2.PushRequest]) -> Iterator[model_pb2.PushChunk]:
+    for request in requests:
+        if request.WhichOneof("part") != "chunk":
+            raise ContractError(Reason.REQUEST_MALFORMED, "after the Begin only chunks are expected")
+        yield request.chunk
