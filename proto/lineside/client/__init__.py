@@ -1,0 +1,1 @@
+"""What a line PC needs to talk to a station: grpcio, pyzmq for feedback, and nothing heavier."""
