@@ -128,12 +128,7 @@ class Subscription(contextlib.AbstractContextManager["Subscription"]):
         self._gap = gap
         self._cameras = cameras
         self._closed = False
-
-    @property
-    def closed(self) -> bool:
-        """This reader or the bus is closed and nothing stored is left to read."""
-        with self._bus._changed:
-            return self._closed or (self._bus._closed and self._cursor >= self._bus._next)
+        self._end: int | None = None
 
     def take(self, timeout: float | None = None) -> StoredEvent | inspection_pb2.Gap | None:
         """The next event as stored, a Gap where events are gone, or None after `timeout` seconds or when closed."""
@@ -141,7 +136,7 @@ class Subscription(contextlib.AbstractContextManager["Subscription"]):
         deadline = None if timeout is None else time.monotonic() + timeout
         with bus._changed:
             while True:
-                if self._closed:
+                if self._closed or (self._end is not None and self._cursor >= self._end):
                     return None
                 oldest = bus._oldest()
                 if self._cursor < oldest or self._gap:
@@ -172,6 +167,13 @@ class Subscription(contextlib.AbstractContextManager["Subscription"]):
         """Wakes a waiting `get`, which gives None; idempotent."""
         with self._bus._changed:
             self._closed = True
+            self._bus._changed.notify_all()
+
+    def finish(self) -> None:
+        """`get` gives what has been published until now, then None; idempotent."""
+        with self._bus._changed:
+            if self._end is None:
+                self._end = self._bus._next
             self._bus._changed.notify_all()
 
     def __exit__(

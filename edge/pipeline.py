@@ -1,0 +1,242 @@
+"""One frame through the station: model, rules, log, events. Every fault on the way is NO_VERDICT, never PASS.
+
+Runs in the thread of whoever brings the frame; any number of them at once. The engine's own thread takes turns, so
+while it works on one frame the others are being decoded and prepared.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from edge.backends.contract import BackendError
+from edge.events import EventBus
+from edge.frame import Frame
+from edge.inspection import Detection, Inspection, ModelIdentity, Timings, Verdict
+from edge.models.slot import Answer, ModelSlot, ServingModel
+from edge.pictures import LatestPictures
+from edge.verdict import RecipeSettings, decide, recipe_for
+from lineside.boxes import Boxes, clip
+from lineside.ids import detection_id
+from lineside.reasons import ContractError, Reason
+from lineside.v1 import inspection_pb2
+
+if TYPE_CHECKING:
+    from edge.mentoring.selection import Selection
+
+logger = logging.getLogger(__name__)
+
+
+class Chooser(Protocol):
+    """Says whether and why a frame is kept (edge.mentoring.selection.Selector)."""
+
+    def choose(self, inspection: Inspection, *, thresholds: Mapping[str, float] | None = None) -> Selection | None:
+        """None: not kept. `thresholds` are the model's by class name. Called from several threads."""
+
+
+class Keeper(Protocol):
+    """Keeps chosen frames (edge.mentoring.log.MentoringLog)."""
+
+    def keep(self, frame: Frame, inspection: Inspection, selection: Selection) -> bool:
+        """Takes the frame without waiting; False: it could not."""
+
+
+class Pipeline:
+    """Judges frames.
+
+    Args:
+        station: its name.
+        slot: where the serving model sits.
+        bus: is told every decision.
+        log: keeps the frames the selector chooses, before anybody hears of the decision.
+        selector: chooses.
+        recipes: in order; the first that fits counts.
+        pictures: of each camera the last one, for screens.
+    """
+
+    def __init__(
+        self,
+        *,
+        station: str,
+        slot: ModelSlot,
+        bus: EventBus,
+        log: Keeper,
+        selector: Chooser,
+        recipes: Sequence[RecipeSettings] = (),
+        pictures: LatestPictures | None = None,
+    ) -> None:
+        self._station = station
+        self._slot = slot
+        self._bus = bus
+        self._log = log
+        self._selector = selector
+        self._recipes = tuple(recipes)
+        self.pictures = pictures if pictures is not None else LatestPictures()
+        self._last_fault = ""
+
+    def inspect(
+        self, frame: Frame, *, queue_us: int = 0, decode_us: int = 0, deadline_monotonic_ns: int | None = None
+    ) -> Inspection:
+        """Judges one frame. Raises nothing: what goes wrong is the reason of a NO_VERDICT.
+
+        Args:
+            frame: to judge.
+            queue_us: microseconds it waited before.
+            decode_us: microseconds it took to decode.
+            deadline_monotonic_ns: after which nobody waits for the answer (`time.monotonic_ns`): NO_VERDICT, DEADLINE,
+                and the engine is not bothered. None: no limit.
+        """
+        started = time.perf_counter_ns()
+        preprocess_us = inference_us = 0
+        model: ModelIdentity | None = None
+        detections: tuple[Detection, ...] = ()
+        thresholds: Mapping[str, float] = {}
+        try:
+            _refuse_if_late(deadline_monotonic_ns)
+            with self._slot.lease() as serving:
+                model = serving.identity
+                thresholds = dict(zip(serving.package.class_names, serving.thresholds.tolist(), strict=True))
+                answer = serving.answer(frame.pixels, deadline_monotonic_ns=deadline_monotonic_ns)
+                preprocess_us, inference_us = answer.preprocess_us, answer.inference_us
+                detections = _detections(frame, serving, answer)
+            verdict, reason = decide(detections, recipe_for(self._recipes, frame.camera, frame.part_id))
+            self._note_fault("")
+        except Exception as error:
+            verdict, reason, detections = Verdict.NO_VERDICT, self._fault(error), ()
+        spent_us = (time.perf_counter_ns() - started) // 1000
+        inspection = Inspection(
+            frame_id=frame.frame_id,
+            station=self._station,
+            camera=frame.camera,
+            part_id=frame.part_id,
+            verdict=verdict,
+            verdict_reason=reason,
+            detections=detections,
+            model=model,
+            timings=Timings(
+                queue_us=queue_us,
+                decode_us=decode_us,
+                preprocess_us=preprocess_us,
+                inference_us=inference_us,
+                decide_us=max(0, spent_us - preprocess_us - inference_us),
+                total_us=queue_us + decode_us + spent_us,
+            ),
+            width=frame.width,
+            height=frame.height,
+            captured_unix_ns=frame.captured_unix_ns,
+            captured_monotonic_ns=frame.captured_monotonic_ns,
+            camera_sequence=frame.camera_sequence,
+            mentored=False,
+        )
+        # The log first: feedback about a decision may come the moment it is told, and must find its frame.
+        if self._kept(frame, inspection, thresholds):
+            inspection = dataclasses.replace(inspection, mentored=True)
+        self.pictures.put(frame, inspection)
+        self._tell(inspection)
+        return inspection
+
+    def no_picture(
+        self,
+        reason: Reason,
+        *,
+        frame_id: str,
+        camera: str,
+        part_id: str,
+        camera_sequence: int,
+        captured_unix_ns: int,
+        captured_monotonic_ns: int,
+    ) -> Inspection:
+        """NO_VERDICT for a part whose picture cannot be used: it is counted and told like any other, never inferred."""
+        inspection = Inspection(
+            frame_id=frame_id,
+            station=self._station,
+            camera=camera,
+            part_id=part_id,
+            verdict=Verdict.NO_VERDICT,
+            verdict_reason=str(reason.value),
+            detections=(),
+            model=None,
+            timings=Timings(),
+            width=0,
+            height=0,
+            captured_unix_ns=captured_unix_ns,
+            captured_monotonic_ns=captured_monotonic_ns,
+            camera_sequence=camera_sequence,
+            mentored=False,
+        )
+        self._tell(inspection)
+        return inspection
+
+    def _tell(self, inspection: Inspection) -> None:
+        self._bus.publish(inspection_pb2.StationEvent(inspection=inspection.to_message()))
+
+    def _kept(self, frame: Frame, inspection: Inspection, thresholds: Mapping[str, float]) -> bool:
+        try:
+            selection = self._selector.choose(inspection, thresholds=thresholds)
+            return selection is not None and self._log.keep(frame, inspection, selection)
+        except Exception:
+            # The verdict stands without the log; that a frame was not kept is said by `mentored`.
+            logger.exception("frame %s could not be offered to the mentoring log", frame.frame_id)
+            return False
+
+    def _fault(self, error: Exception) -> str:
+        """The reason for a NO_VERDICT, logged when it is another one than the last."""
+        reason = error.reason if isinstance(error, ContractError) else Reason.INTERNAL
+        if reason is Reason.DEADLINE:  # the caller's haste, not a fault of the station; it comes and goes by the second
+            return str(reason.value)
+        if self._note_fault(f"{type(error).__name__}: {error}"):
+            expected = isinstance(error, (ContractError, BackendError))
+            logger.error("no verdict: %s", error, exc_info=None if expected else error)
+        return str(reason.value)
+
+    def _note_fault(self, fault: str) -> bool:
+        """Remembers the present fault ("": none); whether it is a new one. A rare race logs a line twice."""
+        if fault == self._last_fault:
+            return False
+        if not fault:
+            logger.info("verdicts again after: %s", self._last_fault)
+        self._last_fault = fault
+        return bool(fault)
+
+
+def _refuse_if_late(deadline_monotonic_ns: int | None) -> None:
+    if deadline_monotonic_ns is not None and time.monotonic_ns() >= deadline_monotonic_ns:
+        raise ContractError(Reason.DEADLINE, "the caller's time was over before a worker was free; allow more time")
+
+
+def _detections(frame: Frame, serving: ServingModel, answer: Answer) -> tuple[Detection, ...]:
+    found = answer.found
+    names = serving.package.class_names
+    boxes = inside_frame(answer.letterbox.to_frame(found.boxes), frame.width, frame.height)
+    return tuple(
+        Detection(
+            detection_id=detection_id(frame.frame_id, number),
+            class_index=int(found.classes[number]),
+            class_name=names[int(found.classes[number])],
+            score=float(found.scores[number]),
+            box=(float(boxes[number, 0]), float(boxes[number, 1]), float(boxes[number, 2]), float(boxes[number, 3])),
+            areas=found.areas[number],
+        )
+        for number in range(len(found))
+    )
+
+
+def inside_frame(boxes: Boxes, width: int, height: int) -> Boxes:
+    """The boxes cut to the frame, each with an inside.
+
+    A box that has nothing of the frame in it (it lies on the letterbox border, or is turned inside out) becomes the
+    nearest pixel of the frame: a detection is not dropped because its box is odd, for that could pass a bad part.
+    """
+    cut = clip(boxes, width, height)
+    low, high = cut[:, :2], cut[:, 2:]
+    empty = high <= low
+    limit = np.array([width - 1, height - 1], np.float32)
+    nearest = np.minimum(np.floor(np.minimum(low, high)), limit)
+    return np.concatenate([np.where(empty, nearest, low), np.where(empty, nearest + 1, high)], axis=1).astype(
+        np.float32
+    )

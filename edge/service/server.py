@@ -1,0 +1,169 @@
+"""The gRPC server: which services, how many calls, and how it stops. Synchronous, with one bounded pool of threads.
+
+The pool has a thread for every call that the lanes let in and some to spare, so a call is begun or refused at once:
+what cannot be served now is never queued where nobody sees it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import threading
+from types import TracebackType
+from typing import Any
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from pydantic import Field
+
+from edge.service.guard import Guard, Lane
+from edge.service.inspection import InspectionServicer
+from edge.settings import Settings
+from lineside.v1 import inspection_pb2, inspection_pb2_grpc, model_pb2, model_pb2_grpc
+
+logger = logging.getLogger(__name__)
+
+INSPECTION = inspection_pb2.DESCRIPTOR.services_by_name["Inspection"].full_name
+MODELS = model_pb2.DESCRIPTOR.services_by_name["Models"].full_name
+
+_MODEL_CALLS = 8
+_SPARE_THREADS = 8
+_WAITING_CALLS = 256
+_TRANSPORT_SLACK_BYTES = 1 << 20
+
+
+class GrpcSettings(Settings):
+    """Section [grpc]."""
+
+    listen: str = "127.0.0.1:50051"
+    """host:port (port 0: any free one) or unix:PATH. There is no authentication: keep it on a trusted network."""
+    workers: int = Field(default=16, ge=1, le=256)
+    """Inspect and Trigger calls at a time; one more is refused with QUEUE_FULL."""
+    streams: int = Field(default=16, ge=1, le=256)
+    """InspectStream calls at a time."""
+    watchers: int = Field(default=32, ge=1, le=1024)
+    """Watch calls at a time, of both services together."""
+    max_message_mb: int = Field(default=64, ge=1, le=1024)
+    """Largest message, MiB; a raw 5-megapixel RGB picture has 15."""
+    drain_seconds: float = Field(default=8.0, ge=0, le=3600)
+    """How long calls in flight may take when the station stops."""
+    reflection: bool = False
+    """Tell callers which services and messages there are: for developers."""
+    channelz: bool = False
+    """Tell callers about the server's connections: for finding faults."""
+
+
+class GrpcServer:
+    """A context manager: entering listens, leaving drains.
+
+    Args:
+        settings: of the section.
+        inspection: the service.
+        models: the service, or None where the station has none.
+    """
+
+    def __init__(
+        self,
+        settings: GrpcSettings,
+        *,
+        inspection: InspectionServicer,
+        models: model_pb2_grpc.ModelsServicer | None = None,
+    ) -> None:
+        self._settings = settings
+        self._inspection = inspection
+        self._draining = False
+        self._lock = threading.Lock()
+        self._judging = Lane("Inspect and Trigger", settings.workers)
+        self._streaming = Lane("InspectStream", settings.streams)
+        watching = Lane("Watch", settings.watchers)
+        self._managing = Lane("Models", _MODEL_CALLS)
+        lanes = {
+            f"/{INSPECTION}/": self._judging,
+            f"/{INSPECTION}/InspectStream": self._streaming,
+            f"/{INSPECTION}/Watch": watching,
+            f"/{MODELS}/": self._managing,
+            f"/{MODELS}/Watch": watching,
+        }
+        threads = sum(lane.limit for lane in set(lanes.values())) + _SPARE_THREADS
+        self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
+        maximum_bytes = settings.max_message_mb << 20
+        self._server = grpc.server(
+            self._pool,
+            interceptors=[Guard(lanes=lanes, draining=lambda: self._draining, maximum_bytes=maximum_bytes)],
+            maximum_concurrent_rpcs=threads + _WAITING_CALLS,
+            options=[
+                # A little more than ours, so that a message just too large is refused in the contract's words.
+                ("grpc.max_receive_message_length", maximum_bytes + _TRANSPORT_SLACK_BYTES),
+                ("grpc.max_send_message_length", maximum_bytes),
+                # Without this two stations could share a port, each getting half of the calls.
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self._health: Any = health.HealthServicer()
+        services = [INSPECTION, health.SERVICE_NAME]
+        inspection_pb2_grpc.add_InspectionServicer_to_server(inspection, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._models = models is not None
+        if models is not None:
+            model_pb2_grpc.add_ModelsServicer_to_server(models, self._server)
+            services.append(MODELS)
+        if settings.channelz:
+            channelz.add_channelz_servicer(self._server)
+        if settings.reflection:
+            reflection.enable_server_reflection([*services, reflection.SERVICE_NAME], self._server)
+        self.address = ""
+        """Where it listens, as a client needs it; known once entered."""
+
+    def __enter__(self) -> GrpcServer:
+        """Listens.
+
+        Raises:
+            OSError: the address cannot be had.
+        """
+        listen = self._settings.listen
+        try:
+            port = self._server.add_insecure_port(listen)
+        except RuntimeError:
+            port = 0
+        if not port:
+            raise OSError(f"[grpc] listen: {listen} cannot be had; is another station running, or the address wrong?")
+        self.address = listen if listen.startswith("unix:") else f"{listen.rpartition(':')[0]}:{port}"
+        self.model_serves(False)
+        if self._models:
+            self._health.set(MODELS, health_pb2.HealthCheckResponse.SERVING)
+        self._server.start()
+        logger.info("gRPC listens on %s", self.address)
+        return self
+
+    def model_serves(self, serves: bool) -> None:
+        """Health of Inspection, and of the station as a whole: NOT_SERVING while there is no model."""
+        with self._lock:
+            if self._draining:
+                return
+            answer = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
+            for service in ("", INSPECTION):
+                self._health.set(service, answer)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finishes calls in flight, refuses new ones with DRAINING, then stops listening; idempotent."""
+        with self._lock:
+            if self._draining:
+                return
+            self._draining = True
+        self._health.enter_graceful_shutdown()
+        limit = self._settings.drain_seconds
+        if not self._judging.idle(limit):
+            logger.warning("calls were still running after %.1f s and are cut off", limit)
+        # The streams after the calls, so that watchers are told the last verdicts as well.
+        self._inspection.finish()
+        self._streaming.idle(min(limit, 2.0))
+        self._server.stop(grace=min(limit, 1.0)).wait()
+        self._pool.shutdown(wait=False)
+        logger.info("gRPC has stopped")
