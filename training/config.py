@@ -1,0 +1,87 @@
+"""A training run as one value. Recipes (training/recipes) are functions that return it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from training.data.augment import AugmentConfig
+from training.data.crops import CropConfig
+from training.models.config import DetectorConfig
+from training.objective import ObjectiveConfig
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW with one warm-up and a cosine."""
+
+    learning_rate: float = 4e-3
+    """At its highest."""
+    weight_decay: float = 0.02
+    warm_up: float = 0.1
+    """Share of the steps in which the rate grows to its highest."""
+    clip: float = 5.0
+    """Largest norm of the whole gradient; what is longer is shortened to it."""
+    average: float = 0.998
+    """Decay a step of the running average of the weights, which is what a checkpoint holds; 0: the last weights."""
+
+    def __post_init__(self) -> None:
+        if not self.learning_rate > 0 or not self.clip > 0:
+            raise ValueError(f"optimiser.learning_rate is {self.learning_rate}, clip {self.clip}: expected above 0")
+        if not 0 <= self.warm_up < 1 or not 0 <= self.average < 1 or not self.weight_decay >= 0:
+            raise ValueError("optimiser: warm_up and average must be 0 up to below 1, weight_decay 0 or more")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what a run does, but the data and the parent's weights."""
+
+    recipe: str
+    detector: DetectorConfig
+    steps: int = 2000
+    batch: int = 32
+    """Pictures a step; with new pictures half of them are new."""
+    seed: int = 0
+    from_parent: bool = False
+    """Start from the parent's weights (paper 3.4.1) instead of from noise."""
+    new_labels: str = "none"
+    """What is known of the new domain: "none", "mentored" (the log's answers), "full" (every defect, by hand)."""
+    whole_frames: bool = False
+    """Whether "frame healthy" and "frame complete" teach background (paper 3.4.3), or only single answers teach."""
+    omnia: float = 0.0
+    """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none."""
+    healthy_share: float = 0.1
+    """Of the annotated pictures drawn, how many are without defect."""
+    precision: str = "auto"
+    """"float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the processor computes in it."""
+    objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
+    optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
+    crop: CropConfig = dataclasses.field(default_factory=CropConfig)
+    augment: AugmentConfig = dataclasses.field(default_factory=AugmentConfig)
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise ValueError(f"steps is {self.steps}, expected at least 1")
+        if self.batch < 2 or self.batch % 2:
+            raise ValueError(f"batch is {self.batch}, expected an even number from 2 up")
+        if self.new_labels not in ("none", "mentored", "full"):
+            raise ValueError(f"new_labels is {self.new_labels!r}, expected none, mentored or full")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
+        if not 0 <= self.omnia < 1:
+            raise ValueError(f"omnia is {self.omnia}, expected 0 up to below 1")
+        if not 0 <= self.healthy_share <= 1:
+            raise ValueError(f"healthy_share is {self.healthy_share}, expected 0 to 1")
+        if self.crop.side % self.detector.backbone.stride:
+            raise ValueError(f"crop.side is {self.crop.side}, expected a multiple of {self.detector.backbone.stride}")
+
+    @property
+    def needs_parent(self) -> bool:
+        """Whether a parent's checkpoint has to be given."""
+        return self.from_parent or self.omnia > 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for a checkpoint's metadata and a package's lineage."""
+        return dataclasses.asdict(self)

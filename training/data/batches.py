@@ -1,0 +1,109 @@
+"""Batches: original and new pictures 1:1, each batch a pure function of (seed, step).
+
+No worker processes and no state: a resumed run draws the same batches because it asks for the same steps. What that
+gives up: pictures live in memory (100 kB each at 320 x 320), and cropping shares the core with the network (about a
+fifth of a step).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from training.data.augment import AugmentConfig, change_light
+from training.data.crops import Crop, CropConfig, Cropper
+from training.data.prepared import Annotated, Prepared
+from training.models.config import DetectorConfig
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Batch:
+    """images: float32 (N, channels, s, s) in 0..255, channels last in memory. states: int8 (N, A, C). spoken: bool
+    (N, A). targets: float32 (N, A, 4) crop pixels. taught: bool (N, A). new: bool (N,), True for the new domain."""
+
+    images: torch.Tensor
+    states: torch.Tensor
+    spoken: torch.Tensor
+    targets: torch.Tensor
+    taught: torch.Tensor
+    new: torch.Tensor
+
+
+class Sampler:
+    """Draws batches.
+
+    Args:
+        config: the network's.
+        original: pictures of the original domain, at least one.
+        new: pictures of the new domain; empty for a baseline. Otherwise half of every batch.
+        size: pictures a batch; even where there are new ones.
+        seed: of all draws.
+        healthy_share: of the annotated pictures drawn, how many have no defect (where there are both kinds).
+
+    Raises:
+        ValueError: there is nothing to draw from, or the size cannot be balanced.
+    """
+
+    def __init__(
+        self,
+        config: DetectorConfig,
+        original: Sequence[Annotated],
+        new: Sequence[Prepared],
+        *,
+        size: int,
+        seed: int,
+        crop: CropConfig,
+        augment: AugmentConfig,
+        healthy_share: float = 0.1,
+    ) -> None:
+        if not original:
+            raise ValueError("there are no original pictures; training keeps both domains and needs them")
+        if size < 1 or (new and size % 2):
+            raise ValueError(f"batch size is {size}, expected an even number for 1:1 batches")
+        self._cropper = Cropper(config, crop, augment)
+        self._augment = augment
+        self._original = _Pool(original, healthy_share)
+        self._new = _Pool(new, healthy_share) if new else None
+        self._size = size
+        self._seed = seed
+
+    def batch(self, step: int) -> Batch:
+        """The batch of a step, counted from 0."""
+        generator = np.random.default_rng((self._seed, step))
+        old = self._size if self._new is None else self._size // 2
+        crops = [self._crop(self._original.draw(generator), generator) for _ in range(old)]
+        if self._new is not None:
+            crops += [self._crop(self._new.draw(generator), generator) for _ in range(self._size - old)]
+        pixels = np.stack([crop.pixels for crop in crops])
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
+        light = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
+        return Batch(
+            images=change_light(images, self._augment, light).contiguous(memory_format=torch.channels_last),
+            states=torch.from_numpy(np.stack([crop.states for crop in crops])),
+            spoken=torch.from_numpy(np.stack([crop.spoken for crop in crops])),
+            targets=torch.from_numpy(np.stack([crop.targets for crop in crops])),
+            taught=torch.from_numpy(np.stack([crop.taught for crop in crops])),
+            new=torch.arange(len(crops)) >= old,
+        )
+
+    def _crop(self, item: Prepared, generator: np.random.Generator) -> Crop:
+        if isinstance(item, Annotated):
+            return self._cropper.annotated(item, generator)
+        return self._cropper.mentored(item, generator)
+
+
+class _Pool:
+    """Pictures to draw from, those without a defect as often as asked for."""
+
+    def __init__(self, items: Sequence[Prepared], healthy_share: float) -> None:
+        self._quiet = [item for item in items if isinstance(item, Annotated) and not len(item.boxes)]
+        self._loud = [item for item in items if not (isinstance(item, Annotated) and not len(item.boxes))]
+        self._share = healthy_share if self._quiet and self._loud else float(bool(self._quiet))
+
+    def draw(self, generator: np.random.Generator) -> Prepared:
+        """One picture."""
+        pool = self._quiet if generator.random() < self._share else self._loud
+        return pool[int(generator.integers(len(pool)))]

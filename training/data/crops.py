@@ -1,0 +1,162 @@
+"""A training crop: a square cut out of a prepared picture, with the label states of its areas.
+
+Annotated pictures: any place, any turn, a little scaling; the assigner runs on what is left of the boxes.
+Mentored pictures: places on the grid, any turn under which the areas map onto each other; states are moved, never made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside.areas import Head
+from lineside.assign import assign, overlapping
+from lineside.boxes import Boxes, area_of, clip
+from lineside.pixels import Pixels
+from training.data.augment import STILL, AugmentConfig, Turn, draw_turn
+from training.data.prepared import Annotated, Mentored
+from training.losses.classification import ABSENT, PRESENT, UNKNOWN
+from training.models.config import DetectorConfig
+
+SEEN = 0.6
+"""A box with a smaller share of it inside the crop is neither a defect nor background there."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class CropConfig:
+    """Size and place of crops."""
+
+    side: int = 160
+    """Model pixels, a multiple of the stride; cut to the input where that is smaller."""
+    focus: float = 0.7
+    """Share of crops placed around something known: a defect, an answer. The rest are placed anywhere."""
+
+    def __post_init__(self) -> None:
+        if self.side < 8:
+            raise ValueError(f"crop.side is {self.side}, expected at least 8 model pixels")
+        if not 0 <= self.focus <= 1:
+            raise ValueError(f"crop.focus is {self.focus}, expected 0 to 1")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Crop:
+    """pixels: uint8 (s, s, channels). Per area of an input of that size: states (A, C) int8, spoken (A,) bool,
+    targets (A, 4) float32 crop pixels, taught (A,) bool."""
+
+    pixels: Pixels
+    states: NDArray[np.int8]
+    spoken: NDArray[np.bool_]
+    targets: Boxes
+    taught: NDArray[np.bool_]
+
+
+class Cropper:
+    """Cuts crops for one network.
+
+    Raises:
+        ValueError: the crop does not fit the network's grid.
+    """
+
+    def __init__(self, config: DetectorConfig, crop: CropConfig, augment: AugmentConfig) -> None:
+        self.config = config
+        self.crop = crop
+        self.augment = augment
+        self.stride = config.backbone.stride
+        self.side = min(crop.side, config.width, config.height)
+        self.head: Head = config.head_for(self.side, self.side)
+
+    def annotated(self, item: Annotated, generator: np.random.Generator) -> Crop:
+        """A crop of a fully labelled picture."""
+        turn = draw_turn(generator) if self.augment.turn else STILL
+        change = self.augment.scale
+        factor = float(np.exp(generator.uniform(-change, change))) if change and generator.random() < 0.5 else 1.0
+        height, width = item.pixels.shape[:2]
+        cut = min(round(self.side / factor), width, height)
+        focus: Boxes | None = None
+        if len(item.boxes) and generator.random() < self.crop.focus:
+            focus = item.boxes[int(generator.integers(len(item.boxes)))]
+        left = _place(generator, cut, width, None if focus is None else (focus[0], focus[2]), item.inside[0::2])
+        top = _place(generator, cut, height, None if focus is None else (focus[1], focus[3]), item.inside[1::2])
+        pixels = turn.pixels(item.pixels[top : top + cut, left : left + cut])
+        boxes = turn.boxes(item.boxes - np.array([left, top, left, top], np.float32), cut)
+        if cut != self.side:
+            shrinks = cut > self.side
+            pixels = cv2.resize(
+                np.ascontiguousarray(pixels),
+                (self.side, self.side),
+                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
+            ).reshape(self.side, self.side, -1)
+            boxes = boxes * np.float32(self.side / cut)
+        return self._labelled(np.asarray(pixels, np.uint8), boxes, item.classes)
+
+    def _labelled(self, pixels: Pixels, boxes: Boxes, classes: NDArray[np.int32]) -> Crop:
+        """Runs the assigner on the boxes inside."""
+        visible = clip(boxes, self.side, self.side)
+        share = area_of(visible) / np.maximum(area_of(boxes), 1e-6)
+        whole, partly = share >= SEEN, (share > 0) & (share < SEEN)
+        states = np.full((self.head.count, len(self.config.classes)), ABSENT, np.int8)
+        targets = np.zeros((self.head.count, 4), np.float32)
+        for box in visible[partly]:
+            states[overlapping(self.head, box, 0.3)] = UNKNOWN
+        assigned = assign(self.head, visible[whole])
+        states[assigned.ignored] = UNKNOWN
+        states[assigned.areas] = ABSENT
+        states[assigned.areas, classes[whole][assigned.boxes]] = PRESENT
+        targets[assigned.areas] = visible[whole][assigned.boxes]
+        spoken = np.zeros(self.head.count, bool)
+        spoken[assigned.areas] = True
+        return Crop(pixels=pixels, states=states, spoken=spoken, targets=targets, taught=spoken)
+
+    def mentored(self, item: Mentored, generator: np.random.Generator) -> Crop:
+        """A crop of a picture known by its areas."""
+        shapes = self.config.shapes if self.config.head == "anchors" else ((1.0, 1.0),)
+        closed = Turn(transpose=True, mirror_x=False, mirror_y=False).shapes(shapes) is not None
+        turn = draw_turn(generator, transpose=closed) if self.augment.turn else STILL
+        rows, columns = item.pixels.shape[0] // self.stride, item.pixels.shape[1] // self.stride
+        side = self.side // self.stride
+        centre: tuple[int, int] | None = None
+        if generator.random() < self.crop.focus:
+            candidates = np.flatnonzero(item.spoken)
+            if len(candidates):
+                cell = int(candidates[int(generator.integers(len(candidates)))]) // len(shapes)
+                centre = divmod(cell, columns)
+        top = _place(generator, side, rows, None if centre is None else (centre[0], centre[0] + 1), (0, rows))
+        left = _place(generator, side, columns, None if centre is None else (centre[1], centre[1] + 1), (0, columns))
+
+        def moved(values: NDArray[np.generic]) -> NDArray[np.generic]:
+            maps = values.reshape(rows, columns, len(shapes), -1)[top : top + side, left : left + side]
+            order = turn.shapes(shapes)
+            assert order is not None
+            return turn.pixels(maps)[:, :, order].reshape(side * side * len(shapes), -1)
+
+        x, y = left * self.stride, top * self.stride
+        targets = np.asarray(moved(item.targets), np.float32) - np.array([x, y, x, y], np.float32)
+        return Crop(
+            pixels=np.asarray(turn.pixels(item.pixels[y : y + self.side, x : x + self.side]), np.uint8),
+            states=np.asarray(moved(item.states), np.int8),
+            spoken=np.asarray(moved(item.spoken), bool)[:, 0],
+            targets=turn.boxes(targets, self.side),
+            taught=np.asarray(moved(item.taught), bool)[:, 0],
+        )
+
+
+def _place(
+    generator: np.random.Generator,
+    cut: int,
+    length: int,
+    focus: tuple[float, float] | None,
+    inside: tuple[int, ...],
+) -> int:
+    """Where a cut of `cut` begins on an axis of `length`: anywhere inside, or so that `focus` lies in it."""
+    low, high = max(0, min(inside[0], length - cut)), max(0, min(inside[1], length) - cut)
+    low, high = min(low, high), max(low, high)
+    if focus is not None:
+        # The focus keeps a tenth of the cut as margin where it can.
+        margin = min(cut * 0.1, max(0.0, (cut - (focus[1] - focus[0])) / 2))
+        first, last = int(np.ceil(focus[1] + margin - cut)), int(np.floor(focus[0] - margin))
+        first, last = min(first, last), max(first, last)
+        low, high = max(0, min(first, length - cut)), max(0, min(last, length - cut))
+    return int(generator.integers(low, high + 1))

@@ -1,0 +1,89 @@
+"""Pictures ready for cropping: letterboxed once, kept in memory as uint8, labels in model pixels or per area.
+
+Two kinds, because their labels move differently. An *annotated* picture knows all its defects as boxes, so a crop may
+be scaled and shifted freely and the assigner runs on the crop. A *mentored* picture knows label states of areas, taken
+exactly from the log; its crops stay on the grid, so that each area keeps exactly what was said of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside.areas import Indices
+from lineside.boxes import Boxes
+from lineside.letterbox import Letterbox
+from lineside.pixels import Pixels, letterboxed
+from training.data.sample import Sample
+from training.losses.classification import UNKNOWN
+from training.models.config import DetectorConfig
+
+
+def letterbox_for(config: DetectorConfig, pixels: Pixels) -> Letterbox:
+    """Frame to model input."""
+    height, width = pixels.shape[:2]
+    return Letterbox(frame_width=width, frame_height=height, model_width=config.width, model_height=config.height)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Annotated:
+    """pixels: uint8 (height, width, channels), the model's input. boxes: (n, 4) model pixels. classes: (n,).
+
+    inside: x1, y1, x2, y2 of the picture within the letterbox, model pixels.
+    """
+
+    pixels: Pixels
+    boxes: Boxes
+    classes: Indices
+    inside: tuple[int, int, int, int]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mentored:
+    """pixels as above. Per area of the whole input:
+
+    states: (A, C) int8 UNKNOWN, ABSENT, PRESENT. spoken: (A,) bool. targets: (A, 4) float32 model pixels and
+    taught: (A,) bool, boxes that a person drew.
+    """
+
+    pixels: Pixels
+    states: NDArray[np.int8]
+    spoken: NDArray[np.bool_]
+    targets: Boxes
+    taught: NDArray[np.bool_]
+
+    @property
+    def silent(self) -> bool:
+        """Whether it teaches nothing."""
+        return not bool((self.states != UNKNOWN).any())
+
+
+Prepared = Annotated | Mentored
+
+
+def annotate(sample: Sample, config: DetectorConfig) -> Annotated:
+    """An annotated sample for a network's input."""
+    picture = sample.picture.read()
+    geometry = letterbox_for(config, picture)
+    left, top = geometry.left, geometry.top
+    return Annotated(
+        pixels=letterboxed(picture, geometry, channels=config.channels, padding=config.padding),
+        boxes=geometry.to_model(sample.boxes),
+        classes=np.asarray(sample.classes, np.int32),
+        inside=(left, top, left + geometry.inner_width, top + geometry.inner_height),
+    )
+
+
+def annotate_all(
+    samples: Sequence[Sample], config: DetectorConfig, on_each: Callable[[], None] | None = None
+) -> tuple[Annotated, ...]:
+    """All of them; `on_each` is called after each, for a progress display."""
+    prepared = []
+    for sample in samples:
+        prepared.append(annotate(sample, config))
+        if on_each is not None:
+            on_each()
+    return tuple(prepared)

@@ -1,0 +1,307 @@
+"""The training loop: batches in, a checkpoint out. What it learns is decided elsewhere (config, data, objective)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.average import RunningAverage
+from training.checkpoint import FILE_NAME as CHECKPOINT_NAME
+from training.checkpoint import Checkpoint, Lineage, Metadata, save
+from training.config import TrainConfig
+from training.data.batches import Batch, Sampler
+from training.data.mentoring import MentoringData
+from training.data.omnia import with_confident_background
+from training.data.prepared import Prepared, annotate_all
+from training.data.sample import Dataset
+from training.models.detector import Detector
+from training.objective import Losses, objective
+from training.resume import FILE_NAME as STATE_NAME
+from training.resume import load_state, save_state
+from training.schedules import average_decay, learning_rate
+
+logger = logging.getLogger(__name__)
+
+HISTORY_NAME = "history.jsonl"
+REPORT_EVERY = 20
+"""Steps between two lines of progress."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where a run is. Losses are means since the last report; seconds of wall time, left ones estimated."""
+
+    stage: str
+    """"pictures" while they are prepared, "training" afterwards."""
+    done: int
+    total: int
+    loss: float = 0.0
+    loss_original: float = 0.0
+    loss_new: float = 0.0
+    learning_rate: float = 0.0
+    seconds: float = 0.0
+    seconds_left: float = 0.0
+
+
+OnProgress = Callable[[Progress], None]
+
+
+class NothingToLearnError(ValueError):
+    """The recipe needs a parent, feedback or pictures that were not given."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes what it learns but `stop_after` and `budget_seconds`."""
+
+    resume: bool = False
+    """Continue from the state in the output folder, where there is one."""
+    save_every: int = 0
+    """Steps between two saved states; 0: none."""
+    stop_after: int | None = None
+    """Stop (with a saved state) after this many steps."""
+    budget_seconds: float | None = None
+    """Wall time for the steps: as many as fit, judged by the first ones, at most those of the config."""
+
+
+def train(
+    config: TrainConfig,
+    original: Dataset,
+    new: MentoringData | Dataset | None,
+    out: Path,
+    *,
+    parent: Checkpoint | None = None,
+    parent_digest: str = "",
+    on_progress: OnProgress | None = None,
+    options: RunOptions | None = None,
+) -> Path:
+    """Trains a network and writes OUT/checkpoint.safetensors and OUT/history.jsonl.
+
+    Args:
+        config: what to do; recipes make it.
+        original: pictures of the original domain, fully annotated.
+        new: what is known of the new domain, as `config.new_labels` says; None for a baseline.
+        out: folder, made if need be.
+        parent: the model to start from, or that knows healthy areas; where the config needs one.
+        parent_digest: package digest of the parent, for the lineage.
+        on_progress: called now and then, from the calling thread.
+        options: how to carry it out.
+
+    Returns:
+        The checkpoint's file.
+
+    Raises:
+        NothingToLearnError: the recipe needs something that was not given.
+        ValueError: the parent's network is another one.
+    """
+    options = options or RunOptions()
+    report = on_progress or _silent
+    _check(config, original, new, parent)
+    out.mkdir(parents=True, exist_ok=True)
+    sampler = _sampler(config, original, new, parent, report)
+    run = _Run(config, sampler, parent)
+    fingerprint = _fingerprint(config, original, new)
+    state_path, history_path = out / STATE_NAME, out / HISTORY_NAME
+    first = 0
+    if options.resume and state_path.is_file():
+        first = load_state(state_path, run.network, run.average, run.optimiser, fingerprint=fingerprint)
+        logger.info("resumed at step %d of %d", first, config.steps)
+    started = time.monotonic()
+    steps = config.steps
+    recent: list[Losses] = []
+    with open(history_path, "a" if first else "w", encoding="utf-8") as history:
+        step = first
+        while step < steps:
+            recent.append(run.step(step, steps))
+            step += 1
+            seconds = time.monotonic() - started
+            if options.budget_seconds is not None and step - first == _JUDGED:
+                steps = min(steps, max(_JUDGED, first + int(options.budget_seconds / (seconds / _JUDGED))))
+            if step % REPORT_EVERY == 0 or step == steps:
+                progress = _progress(recent, step, steps, seconds, seconds / (step - first) * (steps - step), run.rate)
+                recent.clear()
+                history.write(json.dumps(dataclasses.asdict(progress)) + "\n")
+                report(progress)
+            last = step == steps or step == options.stop_after
+            if options.save_every and (step % options.save_every == 0 or last):
+                save_state(state_path, run.network, run.average, run.optimiser, step=step, fingerprint=fingerprint)
+            if step == options.stop_after:
+                break
+    seconds = time.monotonic() - started
+    logger.info("%s: %d steps in %.1f s", config.recipe, step, seconds)
+    facts = {"steps": step, "seconds": round(seconds, 2), "precision": "bfloat16" if run.mixed else "float32"}
+    metadata = Metadata(
+        config=config.detector,
+        recipe=config.recipe,
+        training=config.to_json(),
+        lineage=_lineage(config, original, new, parent_digest),
+        figures={"run": facts},
+    )
+    run.use_average()
+    return save(out / CHECKPOINT_NAME, run.network, metadata)
+
+
+_JUDGED = 20
+"""Steps after which a time budget is turned into a number of steps."""
+
+
+class _Run:
+    """Network, its average and the optimiser of one run."""
+
+    def __init__(self, config: TrainConfig, sampler: Sampler, parent: Checkpoint | None) -> None:
+        self.config = config
+        self.sampler = sampler
+        torch.manual_seed(config.seed)
+        network = Detector(config.detector)
+        if config.from_parent and parent is not None:
+            network.load_state_dict(parent.detector.state_dict())
+        self.network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        self.average = RunningAverage(self.network)
+        matrices = [value for value in self.network.parameters() if value.ndim > 1]
+        vectors = [value for value in self.network.parameters() if value.ndim <= 1]
+        self.optimiser = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": config.optimiser.weight_decay},
+                {"params": vectors, "weight_decay": 0.0},
+            ],
+            lr=config.optimiser.learning_rate,
+        )
+        self.mixed = uses_bfloat16(config.precision)
+        self.rate = 0.0
+
+    def step(self, step: int, steps: int) -> Losses:
+        """One optimiser step on the batch of that number."""
+        settings = self.config.optimiser
+        self.rate = learning_rate(step, steps, highest=settings.learning_rate, warm_up=settings.warm_up)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate
+        losses = self.losses(self.sampler.batch(step))
+        self.optimiser.zero_grad(set_to_none=True)
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
+        self.optimiser.step()
+        self.average.update(self.network, average_decay(step, decay=settings.average))
+        return dataclasses.replace(losses, total=losses.total.detach())
+
+    def losses(self, batch: Batch) -> Losses:
+        """Both domains in one forward pass, so that batch statistics are joint."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
+            output = self.network(batch.images)
+        return objective(output, batch, self.config.objective)
+
+    def use_average(self) -> None:
+        """The averaged weights become the network's."""
+        if self.config.optimiser.average:
+            self.network.load_state_dict(self.average.values)
+        self.network.eval()
+
+
+def uses_bfloat16(precision: str) -> bool:
+    """What a configured precision means on this machine."""
+    if precision == "auto":
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return precision == "bfloat16"
+
+
+def _check(config: TrainConfig, original: Dataset, new: object, parent: Checkpoint | None) -> None:
+    if original.classes != config.detector.classes:
+        raise ValueError(f"the data's classes are {original.classes}, the network's {config.detector.classes}")
+    if config.needs_parent and parent is None:
+        raise NothingToLearnError(f"recipe {config.recipe} starts from a parent; name its checkpoint with --parent")
+    if parent is not None and config.needs_parent and parent.metadata.config != config.detector:
+        raise ValueError("the parent's network is another one than the recipe's; take the parent's config over")
+    if config.new_labels == "mentored" and not isinstance(new, MentoringData):
+        raise NothingToLearnError(f"recipe {config.recipe} learns from feedback; name a mentoring log with --log")
+    if config.new_labels == "full" and not isinstance(new, Dataset):
+        raise NothingToLearnError(f"recipe {config.recipe} learns from a fully annotated new domain; none was given")
+    if isinstance(new, MentoringData) and not new.frames and config.new_labels == "mentored":
+        why = "; ".join(new.skipped) or "nobody has answered yet"
+        raise NothingToLearnError(f"the mentoring log teaches nothing: {why}")
+
+
+def _sampler(
+    config: TrainConfig,
+    original: Dataset,
+    new: MentoringData | Dataset | None,
+    parent: Checkpoint | None,
+    report: OnProgress,
+) -> Sampler:
+    done = 0
+    total = len(original) + (len(new) if isinstance(new, Dataset) else 0)
+
+    def one_more() -> None:
+        nonlocal done
+        done += 1
+        if done % 50 == 0 or done == total:
+            report(Progress(stage="pictures", done=done, total=total))
+
+    old_items = annotate_all(original, config.detector, one_more)
+    new_items: Sequence[Prepared] = ()
+    if config.new_labels == "mentored" and isinstance(new, MentoringData):
+        new_items = new.frames
+        if config.omnia and parent is not None:
+            new_items = with_confident_background(new.frames, parent.detector, below=config.omnia)
+    elif config.new_labels == "full" and isinstance(new, Dataset):
+        new_items = annotate_all(new, config.detector, one_more)
+    return Sampler(
+        config.detector,
+        old_items,
+        new_items,
+        size=config.batch,
+        seed=config.seed,
+        crop=config.crop,
+        augment=config.augment,
+        healthy_share=config.healthy_share,
+    )
+
+
+def _lineage(
+    config: TrainConfig, original: Dataset, new: MentoringData | Dataset | None, parent_digest: str
+) -> Lineage:
+    known = new if isinstance(new, MentoringData) and config.new_labels == "mentored" else None
+    return Lineage(
+        parent_digest=parent_digest,
+        data_digest=original.digest(),
+        mentoring_digest=known.digest if known else "",
+        feedback_events=known.feedback_events if known else 0,
+        last_log_sequence=known.last_log_sequence if known else 0,
+        seed=config.seed,
+    )
+
+
+def _fingerprint(config: TrainConfig, original: Dataset, new: MentoringData | Dataset | None) -> str:
+    names = [sample.name for sample in original]
+    lessons = new.digest if isinstance(new, MentoringData) else [sample.name for sample in new or ()]
+    text = json.dumps([config.to_json(), names, lessons], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _progress(
+    recent: Sequence[Losses], step: int, steps: int, seconds: float, seconds_left: float, rate: float
+) -> Progress:
+    def mean(name: str) -> float:
+        return sum(float(getattr(item, name)) for item in recent) / len(recent)
+
+    return Progress(
+        stage="training",
+        done=step,
+        total=steps,
+        loss=mean("total"),
+        loss_original=mean("original"),
+        loss_new=mean("new"),
+        learning_rate=rate,
+        seconds=seconds,
+        seconds_left=seconds_left,
+    )
+
+
+def _silent(progress: Progress) -> Any:
+    """Takes progress and shows nothing."""

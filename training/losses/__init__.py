@@ -1,0 +1,1 @@
+"""Losses: mathematics alone. One file, one formula, one source; no backbone in sight."""

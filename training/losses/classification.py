@@ -1,0 +1,72 @@
+"""Masked classification: the loss of areas somebody has spoken about, and of no others.
+
+Source: Cordier et al., equation 4, with the focal factor of Lin et al. (2017), equation 4, as an option.
+
+For an area i and a class c with state y = 1 (PRESENT) or 0 (ABSENT) and p = sigmoid(logit):
+
+    l(i, c) = -(1 - q)^gamma * log(q),   q = p where y = 1, q = 1 - p where y = 0
+    l(i, c) = 0                          where the state is UNKNOWN
+
+    L = sum over i in M, over c of l(i, c)  /  |M|,   M = the selected areas with at least one known state
+
+gamma = 0 is the paper's binary cross-entropy. The sum is divided by the number of *supervised areas*, so that
+duplicating a batch changes nothing. No supervised area: the loss is 0 and has a gradient (of zeros), never NaN.
+The gradient with respect to the logit of an UNKNOWN state is exactly 0, also where that logit is infinite or NaN.
+
+Shape suffixes: N batch, A areas, C classes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+UNKNOWN, ABSENT, PRESENT = -1, 0, 1
+"""As in `lineside.gestures`."""
+
+
+def masked_focal(logits_nac: torch.Tensor, states_nac: torch.Tensor, *, gamma: float = 0.0) -> torch.Tensor:
+    """l(i, c), without reduction.
+
+    Args:
+        logits_nac: float (N, A, C).
+        states_nac: integer (N, A, C) of UNKNOWN, ABSENT, PRESENT.
+        gamma: 0 is cross-entropy; larger forgets what is already right.
+    """
+    known = states_nac != UNKNOWN
+    # Replaced before any arithmetic: 0 * NaN would be NaN.
+    logits = torch.where(known, logits_nac, torch.zeros_like(logits_nac))
+    signed = torch.where(states_nac == PRESENT, logits, -logits)
+    loss = functional.softplus(-signed)
+    if gamma:
+        loss = loss * torch.sigmoid(-signed) ** gamma
+    return torch.where(known, loss, torch.zeros_like(loss))
+
+
+def masked_classification(
+    logits_nac: torch.Tensor,
+    states_nac: torch.Tensor,
+    selected_na: torch.Tensor | None = None,
+    *,
+    gamma: float = 0.0,
+    weights_na: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """L, a scalar.
+
+    Args:
+        logits_nac: float (N, A, C).
+        states_nac: integer (N, A, C) of UNKNOWN, ABSENT, PRESENT.
+        selected_na: bool (N, A), the areas to be summed over. None: all.
+        gamma: as `masked_focal`.
+        weights_na: float (N, A), how much each area counts, in the sum and in the number. None: 1 each.
+    """
+    counted = (states_nac != UNKNOWN).any(dim=-1)
+    if selected_na is not None:
+        counted = counted & selected_na
+    weight = counted.to(logits_nac.dtype)
+    if weights_na is not None:
+        weight = weight * weights_na
+    states = torch.where(counted[..., None], states_nac, torch.full_like(states_nac, UNKNOWN))
+    per_area = masked_focal(logits_nac, states, gamma=gamma).sum(dim=-1)
+    total = weight.sum()
+    return (per_area * weight).sum() / torch.where(total > 0, total, torch.ones_like(total))
