@@ -58,6 +58,7 @@ CREATE TABLE frames (
 ) STRICT;
 CREATE INDEX frames_by_time ON frames (recorded_unix_ns);
 CREATE INDEX frames_by_part ON frames (part_id);
+CREATE INDEX frames_by_image ON frames (image_sha256);
 CREATE TABLE detections (
     detection_id TEXT PRIMARY KEY,      -- frame_id/number
     frame_id TEXT NOT NULL REFERENCES frames,
