@@ -27,8 +27,18 @@ def contract_error(error: grpc.RpcError) -> ContractError | None:
     metadata: Iterable[tuple[str, str | bytes]] = call.trailing_metadata() or ()
     word = next((str(value) for key, value in metadata if key == REASON_TRAILER), "")
     if word not in Reason.__members__:
-        return None
+        return _from_the_transport(call)
     return ContractError(Reason[word], (call.details() or "").removeprefix(f"{word}: "))
+
+
+def _from_the_transport(call: grpc.Call) -> ContractError | None:
+    """What gRPC itself refuses before the station's code sees it; it knows no trailer, only these words."""
+    details = call.details() or ""
+    if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "larger than max" in details:
+        return ContractError(Reason.MSG_TOO_LARGE, details)
+    if call.code() is grpc.StatusCode.RESOURCE_EXHAUSTED and "oncurrent RPC limit" in details:
+        return ContractError(Reason.QUEUE_FULL, "the station has more calls waiting than it takes; call again later")
+    return None
 
 
 @contextmanager

@@ -1,0 +1,238 @@
+"""Inspection by a station, from a line PC: one picture, a stream of them, a camera's trigger, and watching it work.
+
+Needs grpcio and numpy; pictures are sent as files, as arrays, or left in shared memory on the same host.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator
+from types import TracebackType
+from typing import NamedTuple
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+
+from lineside.client.errors import station_errors
+from lineside.reasons import ContractError, Reason
+from lineside.v1 import inspection_pb2, inspection_pb2_grpc
+
+LARGEST_ANSWER_BYTES = 64 << 20
+
+
+class StreamAnswer(NamedTuple):
+    """What a stream says about one request: exactly one of `result` and `error` is there."""
+
+    tag: int
+    """The request's number in the stream, from 0."""
+    result: inspection_pb2.InspectionResult | None
+    error: ContractError | None
+
+
+def file_request(
+    data: bytes, *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+) -> inspection_pb2.InspectRequest:
+    """A request with a whole picture file; fields as in InspectRequest of inspection.proto."""
+    return inspection_pb2.InspectRequest(
+        image=inspection_pb2.Image(encoded=data),
+        camera=camera,
+        part_id=part_id,
+        frame_id=frame_id,
+        captured_unix_ns=captured_unix_ns,
+    )
+
+
+def pixels_request(
+    pixels: NDArray[np.uint8], *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+) -> inspection_pb2.InspectRequest:
+    """A request with raw pixels.
+
+    Args:
+        pixels: uint8 (h, w) mono or (h, w, 3) RGB.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
+        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (h, w) or (h, w, 3)")
+    raw = inspection_pb2.RawImage(
+        pixels=pixels.tobytes(),
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        format=inspection_pb2.PIXEL_FORMAT_MONO8 if pixels.ndim == 2 else inspection_pb2.PIXEL_FORMAT_RGB8,
+    )
+    return inspection_pb2.InspectRequest(
+        image=inspection_pb2.Image(raw=raw),
+        camera=camera,
+        part_id=part_id,
+        frame_id=frame_id,
+        captured_unix_ns=captured_unix_ns,
+    )
+
+
+class EventStream:
+    """Events of a station in their order; an iterator and a context manager that hangs up."""
+
+    def __init__(
+        self, responses: Iterator[inspection_pb2.WatchResponse], hang_up: Callable[[], object], target: str
+    ) -> None:
+        self._responses = responses
+        self._hang_up = hang_up
+        self._target = target
+        self._hung_up = False
+
+    def __iter__(self) -> EventStream:
+        return self
+
+    def __next__(self) -> inspection_pb2.StationEvent:
+        """The next event, waiting for it.
+
+        Raises:
+            StopIteration: hung up here.
+            ContractError: the station ended it (DRAINING), or the time asked for is over (DEADLINE).
+            StationUnreachableError: the connection is gone.
+        """
+        try:
+            with station_errors(self._target):
+                return next(self._responses).event
+        except Exception:
+            if self._hung_up:
+                raise StopIteration from None
+            raise
+
+    def close(self) -> None:
+        """Hangs up; a waiting `next` ends. From any thread; idempotent."""
+        self._hung_up = True
+        self._hang_up()
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class InspectionClient:
+    """One connection to a station's Inspection service; a context manager, usable from several threads.
+
+    Every method raises ContractError with the station's reason, or StationUnreachableError.
+
+    Args:
+        target: HOST:PORT, or unix:PATH.
+        credentials: of a TLS channel; None: an insecure one.
+        timeout: seconds for the answer to one picture.
+    """
+
+    def __init__(
+        self, target: str, *, credentials: grpc.ChannelCredentials | None = None, timeout: float = 30.0
+    ) -> None:
+        self._target = target
+        self._timeout = timeout
+        options = [
+            ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
+            ("grpc.max_send_message_length", -1),
+        ]
+        self._channel = (
+            grpc.insecure_channel(target, options)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options)
+        )
+        self._stub = inspection_pb2_grpc.InspectionStub(self._channel)
+
+    def inspect(self, request: inspection_pb2.InspectRequest) -> inspection_pb2.InspectionResult:
+        """Judges one picture, as a request made by `file_request`, `pixels_request` or by hand."""
+        with station_errors(self._target):
+            return self._stub.Inspect(request, timeout=self._timeout).result
+
+    def inspect_file(
+        self, data: bytes, *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+    ) -> inspection_pb2.InspectionResult:
+        """Judges a picture file: JPEG, PNG, WebP, BMP or TIFF."""
+        return self.inspect(
+            file_request(data, camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns)
+        )
+
+    def inspect_pixels(
+        self,
+        pixels: NDArray[np.uint8],
+        *,
+        camera: str = "",
+        part_id: str = "",
+        frame_id: str = "",
+        captured_unix_ns: int = 0,
+    ) -> inspection_pb2.InspectionResult:
+        """Judges raw pixels, uint8 (h, w) or (h, w, 3) RGB."""
+        return self.inspect(
+            pixels_request(pixels, camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns)
+        )
+
+    def stream(self, requests: Iterable[inspection_pb2.InspectRequest]) -> Iterator[StreamAnswer]:
+        """Judges many pictures: sends ahead while it waits, answers in the order of the requests.
+
+        A picture that is refused has its error in its place and does not end the stream.
+        """
+        numbers = itertools.count()
+        call = self._stub.InspectStream(
+            inspection_pb2.InspectStreamRequest(request=request, tag=next(numbers)) for request in requests
+        )
+        try:
+            while True:
+                with station_errors(self._target):
+                    response = next(call, None)
+                if response is None:
+                    return
+                yield _stream_answer(response)
+        finally:
+            call.cancel()
+
+    def trigger(self, camera: str, *, part_id: str = "") -> inspection_pb2.InspectionResult:
+        """Takes a picture with one of the station's cameras now, and judges it."""
+        request = inspection_pb2.TriggerRequest(camera=camera, part_id=part_id)
+        with station_errors(self._target):
+            return self._stub.Trigger(request, timeout=self._timeout).result
+
+    def watch(
+        self,
+        *,
+        from_sequence: int | None = None,
+        boot_id: str = "",
+        cameras: Collection[str] = (),
+        timeout: float | None = None,
+    ) -> EventStream:
+        """Everything the station decides. When this returns, nothing that happens from now on is missed.
+
+        Args:
+            from_sequence: first event wanted, usually the last one seen plus 1; None: only what happens from now on.
+            boot_id: that `from_sequence` belongs to.
+            cameras: only these cameras' inspections; empty: all.
+            timeout: seconds after which it ends with DEADLINE; None: never.
+        """
+        request = inspection_pb2.WatchRequest(boot_id=boot_id, from_sequence=from_sequence, cameras=cameras)
+        call = self._stub.Watch(request, timeout=timeout)
+        with station_errors(self._target):
+            # A station that refuses has no first metadata either: then the status is what `next` raises.
+            call.initial_metadata()
+        return EventStream(call, call.cancel, self._target)
+
+    def close(self) -> None:
+        """Ends the connection; idempotent."""
+        self._channel.close()
+
+    def __enter__(self) -> InspectionClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _stream_answer(response: inspection_pb2.InspectStreamResponse) -> StreamAnswer:
+    if response.WhichOneof("outcome") == "result":
+        return StreamAnswer(response.tag, response.result, None)
+    word = response.error.reason
+    reason = Reason[word] if word in Reason.__members__ else Reason.INTERNAL
+    return StreamAnswer(response.tag, None, ContractError(reason, response.error.message.removeprefix(f"{word}: ")))
