@@ -32,6 +32,8 @@ def top_candidates(output: RawOutput, top_k: int) -> Candidates:
         raise ValueError("a cell head has no candidates; decode its heat map")
     pictures, areas, classes = output.logits.shape
     scores, places = torch.sigmoid(output.logits).reshape(pictures, areas * classes).topk(min(top_k, areas * classes))
-    chosen = torch.div(places, classes, rounding_mode="floor")
+    # Whole numbers all the way: torch.div(rounding_mode="floor") is exported as a division of floats, which a GPU may
+    # round below the next whole number.
+    chosen = places // classes
     boxes = output.boxes.gather(1, chosen[..., None].expand(-1, -1, 4))
     return Candidates(boxes, scores, (places % classes).int(), chosen.int())
