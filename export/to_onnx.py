@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import logging
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import onnx
 import torch
@@ -25,9 +26,7 @@ def to_onnx(graph: DeployedGraph) -> bytes:
     """
     config = graph.detector.config
     example = torch.zeros((2, config.height, config.width, config.channels), dtype=torch.uint8)
-    # The exporter talks on standard output, and warns about libraries that nobody here needs.
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), torch.no_grad():
-        warnings.simplefilter("ignore")
+    with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             graph,
             (example,),
@@ -49,6 +48,20 @@ def to_onnx(graph: DeployedGraph) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks on standard output, and warns about libraries that nobody here needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
 def check_operations(model: onnx.ModelProto) -> None:
     """Every runtime that may serve can build these operations.
 
@@ -58,8 +71,8 @@ def check_operations(model: onnx.ModelProto) -> None:
     odd = sorted({node.op_type for node in model.graph.node if node.op_type in FORBIDDEN_OPS or node.domain})
     if odd or model.functions:
         raise ValueError(
-            f"the graph holds {', '.join(odd) or 'local functions'}, which not every runtime builds; keep suppression and"
-            " data-dependent shapes outside the network"
+            f"the graph holds {', '.join(odd) or 'local functions'}, which not every runtime builds; keep suppression"
+            " and data-dependent shapes outside the network"
         )
 
 
