@@ -51,7 +51,7 @@ class TrainConfig:
     whole_frames: bool = False
     """Whether "frame healthy" and "frame complete" teach background (paper 3.4.3), or only single answers teach."""
     omnia: float = 0.0
-    """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none."""
+    """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
     healthy_share: float = 0.1
     """Of the annotated pictures drawn, how many are without defect."""
     precision: str = "auto"
@@ -70,8 +70,8 @@ class TrainConfig:
             raise ValueError(f"new_labels is {self.new_labels!r}, expected none, mentored or full")
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
-        if not 0 <= self.omnia < 1:
-            raise ValueError(f"omnia is {self.omnia}, expected 0 up to below 1")
+        if not 0 <= self.omnia <= 1:
+            raise ValueError(f"omnia is {self.omnia}, expected 0 to 1")
         if not 0 <= self.healthy_share <= 1:
             raise ValueError(f"healthy_share is {self.healthy_share}, expected 0 to 1")
         if self.crop.side % self.detector.backbone.stride:

@@ -1,0 +1,34 @@
+"""Recipes: functions that return a whole `TrainConfig`. The list of them is the ablation table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from training.config import TrainConfig
+from training.models.config import DetectorConfig
+from training.recipes.controls import longer, unspoken_is_healthy
+from training.recipes.paper import baseline, healthy, mentored, omnia, transfer
+from training.recipes.station import full, recommended
+
+Recipe = Callable[[DetectorConfig], TrainConfig]
+"""A network's config to the run's config."""
+
+RECIPES: Mapping[str, Recipe] = {
+    recipe.__name__: recipe
+    for recipe in (baseline, mentored, transfer, omnia, healthy, recommended, full, longer, unspoken_is_healthy)
+}
+"""In the order of the table."""
+
+
+def recipe_named(name: str) -> Recipe:
+    """A recipe by its name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if name not in RECIPES:
+        raise ValueError(f"recipe is {name!r}, expected one of {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+__all__ = ["RECIPES", "Recipe", "recipe_named"]

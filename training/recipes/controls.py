@@ -1,0 +1,20 @@
+"""Controls: what a gain must be compared with before clicks get the credit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from training.config import TrainConfig
+from training.models.config import DetectorConfig
+from training.recipes.paper import transfer
+
+
+def longer(detector: DetectorConfig) -> TrainConfig:
+    """As long and from the same weights as `transfer`, without a single click."""
+    start = transfer(detector)
+    return dataclasses.replace(start, recipe="longer", new_labels="none")
+
+
+def unspoken_is_healthy(detector: DetectorConfig) -> TrainConfig:
+    """As `transfer`, but areas nobody spoke about are simply called healthy, missed defects among them."""
+    return dataclasses.replace(transfer(detector), recipe="unspoken_is_healthy", omnia=1.0)

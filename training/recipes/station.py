@@ -1,0 +1,19 @@
+"""What a station's engineer runs: everything the operators said, from the serving model's weights; and the ceiling."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from training.config import TrainConfig
+from training.models.config import DetectorConfig
+from training.recipes.paper import transfer
+
+
+def recommended(detector: DetectorConfig) -> TrainConfig:
+    """Transfer, taught by single answers and by whole frames."""
+    return dataclasses.replace(transfer(detector), recipe="recommended", whole_frames=True)
+
+
+def full(detector: DetectorConfig) -> TrainConfig:
+    """The new domain fully annotated, from the baseline's weights: what clicks can be measured against."""
+    return dataclasses.replace(transfer(detector), recipe="full", new_labels="full")
