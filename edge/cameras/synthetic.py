@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from pathlib import Path
 from typing import Literal
@@ -11,7 +9,7 @@ from typing import Literal
 from pydantic import Field
 
 from edge.cameras.contract import Camera, CameraSettings, Picture
-from lineside.synthetic import ORIGINAL, Setup, render
+from lineside.synthetic import ORIGINAL, SIZE, read_setup, render
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +23,10 @@ class SyntheticCameraSettings(CameraSettings):
     first: int = Field(default=0, ge=0)
     """Number of the first part."""
     setup_file: Path | None = None
-    """JSON object with fields of lineside.synthetic.Setup. Read again whenever it changes, so that light and optics can
-    be changed on a running line; what is absent keeps the original's value."""
+    """Light and optics, as lineside.synthetic.write_setup writes them. Read again whenever the file changes, so that
+    they can be changed on a running line. No such file: the original setup."""
+    size: int = Field(default=SIZE, ge=64, le=2048)
+    """Side of the square pictures in pixels."""
 
 
 class SyntheticCamera(Camera):
@@ -37,6 +37,7 @@ class SyntheticCamera(Camera):
         self._seed = settings.seed
         self._number = settings.first
         self._setup_file = settings.setup_file
+        self._size = settings.size
         self._setup = ORIGINAL
         self._seen: tuple[int, int] | None = None
 
@@ -45,7 +46,7 @@ class SyntheticCamera(Camera):
 
     def _grab(self) -> Picture:
         self._read_setup()
-        part = render(self._number, seed=self._seed, setup=self._setup)
+        part = render(self._number, seed=self._seed, setup=self._setup, size=self._size)
         self._number += 1
         return Picture(pixels=part.pixels, part_id=part.part_id)
 
@@ -65,20 +66,8 @@ class SyntheticCamera(Camera):
             return
         self._seen = stamp
         try:
-            self._setup = setup_from(json.loads(self._setup_file.read_bytes()))
-        except (OSError, ValueError, TypeError) as error:
+            self._setup = read_setup(self._setup_file)
+        except (OSError, ValueError) as error:
             logger.warning("camera %s keeps its setup: the setup file is no use: %s", self.settings.name, error)
         else:
             logger.info("camera %s: setup %s", self.settings.name, self._setup.name)
-
-
-def setup_from(document: object) -> Setup:
-    """A Setup out of a JSON object with some of its fields; the others are the original's.
-
-    Raises:
-        ValueError, TypeError: it is no object, has unknown fields or impossible values.
-    """
-    fields = [field.name for field in dataclasses.fields(Setup)]
-    if not isinstance(document, dict) or not set(document) <= set(fields):
-        raise ValueError(f"expected a JSON object with some of {', '.join(fields)}")
-    return dataclasses.replace(ORIGINAL, **document)
