@@ -15,13 +15,15 @@ from torch.nn import functional
 
 from lineside.boxes import Boxes
 
+TURNS = ("all", "mirror", "none")
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class AugmentConfig:
     """Strengths; 0 switches a part off."""
 
-    turn: bool = True
-    """Quarter turns and mirror images: right where a part has no up and down."""
+    turn: str = "all"
+    """"all": quarter turns and mirror images, right where a part has no direction. "mirror": mirror images. "none"."""
     scale: float = 0.15
     """Largest relative change of scale, each way. Annotated pictures only."""
     contrast: float = 0.2
@@ -36,6 +38,8 @@ class AugmentConfig:
     """Share of pictures that are blurred a little (3 x 3 binomial)."""
 
     def __post_init__(self) -> None:
+        if self.turn not in TURNS:
+            raise ValueError(f"augment.turn is {self.turn!r}, expected one of {', '.join(TURNS)}")
         for name in ("scale", "contrast", "brightness", "gradient", "noise", "blur"):
             value = getattr(self, name)
             if not 0 <= value < 1:
@@ -82,8 +86,11 @@ class Turn:
 STILL = Turn(transpose=False, mirror_x=False, mirror_y=False)
 
 
-def draw_turn(generator: np.random.Generator, *, transpose: bool = True) -> Turn:
-    """Any of the eight with equal chance; any of the four without a transposition where `transpose` is False."""
+def draw_turn(generator: np.random.Generator, turn: str, *, transpose: bool = True) -> Turn:
+    """Any turn of the kind with equal chance, without transpositions where `transpose` is False."""
+    if turn == "none":
+        return STILL
+    transpose = transpose and turn == "all"
     bits = generator.integers(0, 2, 3)
     return Turn(transpose=bool(bits[0]) and transpose, mirror_x=bool(bits[1]), mirror_y=bool(bits[2]))
 

@@ -16,7 +16,7 @@ from lineside.areas import Head
 from lineside.assign import assign, overlapping
 from lineside.boxes import Boxes, area_of, clip
 from lineside.pixels import Pixels
-from training.data.augment import STILL, AugmentConfig, Turn, draw_turn
+from training.data.augment import AugmentConfig, Turn, draw_turn
 from training.data.prepared import Annotated, Mentored
 from training.losses.classification import ABSENT, PRESENT, UNKNOWN
 from training.models.config import DetectorConfig
@@ -70,7 +70,7 @@ class Cropper:
 
     def annotated(self, item: Annotated, generator: np.random.Generator) -> Crop:
         """A crop of a fully labelled picture."""
-        turn = draw_turn(generator) if self.augment.turn else STILL
+        turn = draw_turn(generator, self.augment.turn)
         change = self.augment.scale
         factor = float(np.exp(generator.uniform(-change, change))) if change and generator.random() < 0.5 else 1.0
         height, width = item.pixels.shape[:2]
@@ -114,7 +114,7 @@ class Cropper:
         """A crop of a picture known by its areas."""
         shapes = self.config.shapes if self.config.head == "anchors" else ((1.0, 1.0),)
         closed = Turn(transpose=True, mirror_x=False, mirror_y=False).shapes(shapes) is not None
-        turn = draw_turn(generator, transpose=closed) if self.augment.turn else STILL
+        turn = draw_turn(generator, self.augment.turn, transpose=closed)
         rows, columns = item.pixels.shape[0] // self.stride, item.pixels.shape[1] // self.stride
         side = self.side // self.stride
         centre: tuple[int, int] | None = None

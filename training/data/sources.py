@@ -1,0 +1,103 @@
+"""Data as a command line names it: KIND:PLACE, e.g. `deeppcb:/data/deeppcb`, `coco:labels.json`, `synthetic:7`.
+
+    deeppcb[:FOLDER]        with --experiment
+    magnetic_tile[:FOLDER]  with --experiment
+    synthetic[:SEED]        the embedded line, before and after its light changes
+    coco:FILE               one annotated set
+    yolo:FOLDER             one annotated set
+
+A folder that is not given is looked for by the kind's name in LINESIDE_DATA, or in ../shared/data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+from training.data import coco, deeppcb, magnetic_tile, synthetic, yolo
+from training.data.sample import Dataset, Experiment
+
+EXPERIMENTS = ("deeppcb", "magnetic_tile", "synthetic")
+"""Kinds with two domains."""
+SETS = ("coco", "yolo")
+"""Kinds with one annotated set."""
+DEFAULT_EXPERIMENT = {"deeppcb": "same_parts_and_acquisition", "magnetic_tile": "natural", "synthetic": "synthetic"}
+TURNS = {"deeppcb": "all", "magnetic_tile": "all", "synthetic": "mirror"}
+"""Symmetry of the parts (`AugmentConfig.turn`) where it is known: the synthetic line's brushing has a direction."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A parsed KIND:PLACE."""
+
+    kind: str
+    place: str
+
+    @property
+    def turn(self) -> str:
+        """Which turns leave a part a part; mirror images where nothing is known."""
+        return TURNS.get(self.kind, "mirror")
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures are."""
+        return Path(self.place) if self.place else data_root() / self.kind
+
+
+def parse_source(text: str) -> Source:
+    """Reads KIND:PLACE.
+
+    Raises:
+        ValueError: the kind is unknown or its place is missing.
+    """
+    kind, _, place = text.partition(":")
+    if kind not in EXPERIMENTS + SETS:
+        raise ValueError(f"data is {text!r}, expected KIND:PLACE with KIND one of {', '.join(EXPERIMENTS + SETS)}")
+    if kind in SETS and not place:
+        raise ValueError(f"data is {text!r}, expected {kind}:PLACE")
+    return Source(kind=kind, place=place)
+
+
+def data_root() -> Path:
+    """The folder of public image sets: LINESIDE_DATA, or ../shared/data."""
+    return Path(os.environ.get("LINESIDE_DATA", "../shared/data"))
+
+
+def load_experiment(
+    source: Source, experiment: str | None = None, *, level: str | None = None, size: int | None = None
+) -> Experiment:
+    """The two domains of a source.
+
+    Args:
+        source: of a kind with experiments.
+        experiment: by name; the kind's usual one by default.
+        level: of the simulated second camera, where the experiment has one.
+        size: side of a synthetic picture in pixels.
+
+    Raises:
+        FileNotFoundError, ValueError: the data is not what it claims to be.
+    """
+    name = experiment or DEFAULT_EXPERIMENT.get(source.kind, "")
+    if source.kind == "deeppcb":
+        return deeppcb.load_experiment(source.folder, name, level=level)
+    if source.kind == "magnetic_tile":
+        return magnetic_tile.load_experiment(source.folder, name, level=level)
+    if source.kind == "synthetic":
+        if not (source.place or "0").isdigit():
+            raise ValueError(f"data is synthetic:{source.place}, expected synthetic:SEED with a number from 0")
+        return synthetic.load_experiment(seed=int(source.place or 0), size=size or synthetic.SIZE)
+    raise ValueError(f"{source.kind} has one set and no experiment; expected one of {', '.join(EXPERIMENTS)}")
+
+
+def load_set(source: Source) -> Dataset:
+    """The one set of a COCO or YOLO source.
+
+    Raises:
+        FileNotFoundError, ValueError: the data is not what it claims to be.
+    """
+    if source.kind == "coco":
+        return coco.load(Path(source.place))
+    if source.kind == "yolo":
+        return yolo.load(Path(source.place))
+    raise ValueError(f"{source.kind} has several sets; expected one of {', '.join(SETS)}")
