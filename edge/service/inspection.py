@@ -28,6 +28,7 @@ CAMERA_OF_CALLERS = "grpc"
 """Where a request names no camera."""
 STREAM_DEPTH = 3
 """Pictures of one stream in work at a time: one is decoded, one prepared, one in the engine."""
+_FOR_EVER_SECONDS = 86400.0
 REMEMBERED_FRAME_IDS = 65536
 """So many of the callers' latest frame ids are known again."""
 
@@ -237,9 +238,11 @@ def _check_part_id(part_id: str) -> None:
 
 
 def _deadline(context: grpc.ServicerContext) -> int | None:
-    """On the monotonic clock in nanoseconds; None: the caller waits for ever."""
+    """On the monotonic clock in nanoseconds; None: the caller waits for ever, which gRPC says with some 290 years."""
     left = context.time_remaining()
-    return None if left is None else time.monotonic_ns() + int(left * 1e9)
+    if left is None or left > _FOR_EVER_SECONDS:
+        return None
+    return time.monotonic_ns() + int(left * 1e9)
 
 
 def _refuse_if_late(inspection: Inspection) -> None:

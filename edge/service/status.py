@@ -39,7 +39,7 @@ def unforeseen(error: Exception) -> ContractError:
 
 def error_message(error: ContractError) -> inspection_pb2.Error:
     """The same three things inside a stream or on ZeroMQ."""
-    return inspection_pb2.Error(code=int(error.reason.code), reason=error.reason.value, message=str(error))
+    return inspection_pb2.Error(code=int(error.reason.code), reason=error.reason.value, message=error.message)
 
 
 def abort_with(context: grpc.ServicerContext, error: ContractError) -> NoReturn:

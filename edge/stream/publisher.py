@@ -6,9 +6,9 @@ Best effort by nature: a slow subscriber loses messages without anybody being to
 
 from __future__ import annotations
 
+import concurrent.futures
 import logging
 import threading
-from collections.abc import Callable
 from types import TracebackType
 
 import zmq
@@ -16,6 +16,7 @@ from pydantic import Field
 
 from edge.events import EventBus, StoredEvent
 from edge.settings import Settings
+from edge.stream.curve import CurveGuard
 
 logger = logging.getLogger(__name__)
 
@@ -26,10 +27,8 @@ _LINGER_MILLISECONDS = 500
 class StreamSettings(Settings):
     """Section [stream]."""
 
-    enabled: bool = True
-    """False: no stream."""
-    listen: str = "tcp://127.0.0.1:5556"
-    """ZeroMQ endpoint; port 0 or * takes any free one."""
+    listen: str = Field(default="tcp://127.0.0.1:5556", pattern=r"^(tcp|ipc)://.+")
+    """ZeroMQ endpoint; port 0 takes a free one."""
     queue: int = Field(default=1000, ge=1)
     """Events that wait for one subscriber before the next ones are dropped for it."""
 
@@ -40,24 +39,17 @@ class DetectionPublisher:
     Args:
         settings: of the section.
         bus: what is sent, from the moment of entering.
-        secure: puts CURVE on the socket before it is bound; None: an open socket.
-        context: of the sockets; the process-wide one by default.
+        curve: protects the socket; None: it is open to whoever reaches it.
     """
 
-    def __init__(
-        self,
-        settings: StreamSettings,
-        bus: EventBus,
-        *,
-        secure: Callable[[zmq.Socket[bytes]], None] | None = None,
-        context: zmq.Context[zmq.Socket[bytes]] | None = None,
-    ) -> None:
+    def __init__(self, settings: StreamSettings, bus: EventBus, curve: CurveGuard | None = None) -> None:
         self._settings = settings
         self._bus = bus
-        self._secure = secure
-        self._context = context
-        self.address = ""
-        """Where it listens, known once entered."""
+        self._curve = curve
+        self._events = bus.subscribe()
+        self._thread: threading.Thread | None = None
+        self.endpoint = settings.listen
+        """Once entered: the real address."""
 
     def __enter__(self) -> DetectionPublisher:
         """Binds.
@@ -65,27 +57,17 @@ class DetectionPublisher:
         Raises:
             OSError: the address cannot be had.
         """
-        context = self._context if self._context is not None else zmq.Context.instance()
-        socket: zmq.Socket[bytes] = context.socket(zmq.PUB)
-        try:
-            socket.setsockopt(zmq.LINGER, _LINGER_MILLISECONDS)
-            socket.setsockopt(zmq.SNDHWM, self._settings.queue)
-            if self._secure is not None:
-                self._secure(socket)
-            socket.bind(wildcard_port(self._settings.listen))
-        except zmq.ZMQError as error:
-            socket.close()
-            raise OSError(
-                f"[stream] listen: {self._settings.listen} cannot be had: {error}; is another station running?"
-            ) from error
-        except BaseException:
-            socket.close()
-            raise
-        self.address = socket.getsockopt(zmq.LAST_ENDPOINT).rstrip(b"\0").decode()  # type: ignore[union-attr]
-        self._events = self._bus.subscribe()
-        self._thread = threading.Thread(target=self._run, args=(socket,), name="publisher", daemon=True)
+        started: concurrent.futures.Future[str] = concurrent.futures.Future()
+        self._thread = threading.Thread(target=self._run, args=(started,), name="publisher")
         self._thread.start()
-        logger.info("events are published on %s", self.address)
+        try:
+            self.endpoint = started.result()
+        except zmq.ZMQError as error:
+            self._thread.join()
+            raise OSError(
+                error.errno, f"[stream] listen: {self._settings.listen} cannot be had: {error.strerror}"
+            ) from None
+        logger.info("events are published on %s", self.endpoint)
         return self
 
     def __exit__(
@@ -96,18 +78,31 @@ class DetectionPublisher:
     def close(self) -> None:
         """Sends what has been published until now, then stops; idempotent."""
         self._events.finish()
-        self._thread.join(_JOIN_SECONDS)
-        if self._thread.is_alive():
-            logger.error("the publisher did not end within %.0f s", _JOIN_SECONDS)
+        if self._thread is not None:
+            self._thread.join(_JOIN_SECONDS)
+            if self._thread.is_alive():
+                logger.error("the publisher did not end within %.0f s", _JOIN_SECONDS)
 
-    def _run(self, socket: zmq.Socket[bytes]) -> None:
-        # The socket was handed over by starting the thread; from here on it is this thread's alone.
-        with socket, self._events:
-            while (event := self._events.take()) is not None:
-                if isinstance(event, StoredEvent):  # a Gap is for Watch: subscribers see it in the numbers
-                    socket.send_multipart((event.topic.encode(), event.data))
-
-
-def wildcard_port(endpoint: str) -> str:
-    """ZeroMQ's way to say any free port: `*` where people write 0."""
-    return endpoint[:-1] + "*" if endpoint.startswith("tcp://") and endpoint.endswith(":0") else endpoint
+    def _run(self, started: concurrent.futures.Future[str]) -> None:
+        context = zmq.Context() if self._curve is None else self._curve.context
+        try:
+            with context.socket(zmq.PUB) as socket, self._events:
+                socket.linger = _LINGER_MILLISECONDS
+                socket.sndhwm = self._settings.queue
+                try:
+                    if self._curve is not None:
+                        self._curve.protect(socket)
+                    socket.bind(self._settings.listen)
+                    endpoint = socket.getsockopt_string(zmq.LAST_ENDPOINT)
+                except Exception as error:
+                    started.set_exception(error)
+                    return
+                started.set_result(endpoint)
+                while (event := self._events.take()) is not None:
+                    if isinstance(event, StoredEvent):  # a Gap is for Watch: subscribers see it in the numbers
+                        socket.send_multipart((event.topic.encode(), event.data))
+        except Exception:
+            logger.exception("the publisher has failed; nothing is streamed until the station is started anew")
+        finally:
+            if self._curve is None:
+                context.term()

@@ -12,6 +12,8 @@ import os
 # memory is taken for it.
 MAXIMUM_PIXELS = 1 << 27
 os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(MAXIMUM_PIXELS))
+# What is wrong with a picture is told to whoever sent it; OpenCV's own lines on stderr would let him fill our log.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402

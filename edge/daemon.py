@@ -1,0 +1,219 @@
+"""The station: wires its parts and decides nothing. Three verbs: start, serve, shut down.
+
+Everything sits on one stack, so stopping is starting in reverse. The first SIGTERM or SIGINT is polite: calls in
+flight are finished, new ones are told DRAINING, what is queued for the disk is written. The second one is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from edge.backends import open_backend
+from edge.cameras import make_camera
+from edge.cameras.contract import CameraState
+from edge.cameras.thread import BadFrame, CameraThread
+from edge.config import StationConfig
+from edge.data_folder import locked, run_file
+from edge.events import EventBus
+from edge.frame import Frame
+from edge.inspection import Inspection
+from edge.mentoring.feedback import message_of
+from edge.mentoring.log import MentoringLog
+from edge.mentoring.selection import Selector
+from edge.models.manager import ModelManager
+from edge.pipeline import Pipeline
+from edge.service.inspection import InspectionServicer
+from edge.service.models import ModelsServicer
+from edge.service.server import GrpcServer
+from edge.stream.curve import CurveGuard
+from edge.stream.feedback import FeedbackRouter
+from edge.stream.publisher import DetectionPublisher
+from lineside.records import FeedbackEvent
+from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2
+
+logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
+
+_CAMERA_STATES = {
+    CameraState.RUNNING: inspection_pb2.CAMERA_STATE_RUNNING,
+    CameraState.LOST: inspection_pb2.CAMERA_STATE_LOST,
+    CameraState.ENDED: inspection_pb2.CAMERA_STATE_ENDED,
+}
+
+
+def run(config: StationConfig) -> None:
+    """Runs a station until it is told to stop.
+
+    Raises:
+        OSError: an address or the data folder cannot be had.
+        ValueError, FileNotFoundError: a key file is missing or none.
+        ContractError: the mentoring log cannot be used.
+    """
+    asyncio.run(_run(config))
+
+
+async def _run(config: StationConfig) -> None:
+    stopping = asyncio.Event()
+    _take_signals(stopping)
+    started = time.monotonic()
+    async with station(config):
+        logger.info("station %s is ready after %.1f s", config.station.name, time.monotonic() - started)
+        await stopping.wait()
+        logger.info("station %s is stopping", config.station.name)
+    logger.info("station %s has stopped", config.station.name)
+
+
+@contextlib.asynccontextmanager
+async def station(config: StationConfig) -> AsyncIterator[None]:
+    """All parts of a station, running while inside."""
+    boot_id = uuid.uuid4().hex
+    async with contextlib.AsyncExitStack() as stack:
+        await _enter(stack, locked(config.station.data_dir))
+        bus = EventBus(boot_id)
+        stack.callback(bus.close)
+        log = await _enter(
+            stack,
+            MentoringLog(config.mentoring_root, config.mentoring, _tell_feedback(bus), boot_id=boot_id),
+        )
+        health = _Health()
+        manager = await _enter(
+            stack,
+            ModelManager(
+                config.models,
+                config.station.data_dir,
+                open_backend,
+                _tell_model(bus, health),
+                log.model_seen,
+                required_classes={name for recipe in config.recipes for name in recipe.thresholds},
+            ),
+        )
+        pipeline = Pipeline(
+            station=config.station.name,
+            slot=manager.slot,
+            bus=bus,
+            log=log,
+            selector=Selector(config.mentoring.policies, config.mentoring.seed),
+            recipes=config.recipes,
+        )
+        curve = await _enter(stack, CurveGuard(config.curve)) if config.curve is not None else None
+        publisher = await _enter(stack, DetectionPublisher(config.stream, bus, curve))
+        router = await _enter(stack, FeedbackRouter(config.feedback.listen, log, curve))
+        cameras = {
+            settings.name: CameraThread(
+                make_camera(settings), _judge(pipeline), _judge_bad(pipeline), _tell_camera(bus)
+            )
+            for settings in config.cameras
+        }
+        grpc_server = await _enter(
+            stack,
+            GrpcServer(
+                config.grpc,
+                inspection=InspectionServicer(pipeline=pipeline, bus=bus, cameras=cameras),
+                models=ModelsServicer(manager),
+            ),
+        )
+        health.tells(lambda: grpc_server.model_serves(manager.slot.serving is not None))
+        for camera in cameras.values():
+            await _enter(stack, camera)
+        await _enter(
+            stack,
+            run_file(
+                config.station.data_dir,
+                {
+                    "boot_id": boot_id,
+                    "pid": os.getpid(),
+                    "grpc": grpc_server.address,
+                    "stream": publisher.endpoint,
+                    "feedback": router.endpoint,
+                    "ready": True,
+                },
+            ),
+        )
+        yield
+
+
+async def _enter(stack: contextlib.AsyncExitStack, part: AbstractContextManager[Part]) -> Part:
+    """Starts a part now and stops it with the stack, in threads: the loop stays free for the panel and for signals."""
+    entered = await asyncio.to_thread(part.__enter__)
+    stack.push_async_callback(asyncio.to_thread, part.__exit__, None, None, None)
+    return entered
+
+
+class _Health:
+    """Stands between the models and the server, which is made after them."""
+
+    def __init__(self) -> None:
+        self._tell: Callable[[], None] = lambda: None
+
+    def tells(self, tell: Callable[[], None]) -> None:
+        """Who is told from now on; also told at once, of what happened before."""
+        self._tell = tell
+        tell()
+
+    def changed(self) -> None:
+        """The serving model may be another one, or none."""
+        self._tell()
+
+
+def _tell_model(bus: EventBus, health: _Health) -> Callable[[model_pb2.ModelEvent], None]:
+    def tell(event: model_pb2.ModelEvent) -> None:
+        bus.publish(inspection_pb2.StationEvent(model=event))
+        health.changed()
+
+    return tell
+
+
+def _tell_feedback(bus: EventBus) -> Callable[[FeedbackEvent, int], None]:
+    def tell(event: FeedbackEvent, log_sequence: int) -> None:
+        recorded = mentoring_pb2.FeedbackRecorded(feedback=message_of(event), log_sequence=log_sequence)
+        bus.publish(inspection_pb2.StationEvent(feedback=recorded))
+
+    return tell
+
+
+def _tell_camera(bus: EventBus) -> Callable[[str, CameraState, str], None]:
+    def tell(name: str, state: CameraState, message: str) -> None:
+        event = inspection_pb2.CameraEvent(camera=name, state=_CAMERA_STATES[state], message=message)
+        bus.publish(inspection_pb2.StationEvent(camera=event))
+
+    return tell
+
+
+def _judge(pipeline: Pipeline) -> Callable[[Frame, int | None], Inspection]:
+    return lambda frame, deadline: pipeline.inspect(frame, deadline_monotonic_ns=deadline)
+
+
+def _judge_bad(pipeline: Pipeline) -> Callable[[BadFrame], Inspection]:
+    return lambda bad: pipeline.no_picture(
+        bad.reason,
+        frame_id=bad.frame_id,
+        camera=bad.camera,
+        part_id=bad.part_id,
+        camera_sequence=bad.camera_sequence,
+        captured_unix_ns=bad.captured_unix_ns,
+        captured_monotonic_ns=bad.captured_monotonic_ns,
+    )
+
+
+def _take_signals(stopping: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def told(number: signal.Signals) -> None:
+        if stopping.is_set():
+            logger.critical("second %s: stopping at once; what was not acknowledged is lost", number.name)
+            os._exit(1)
+        logger.info("%s: finishing what is in flight; once more stops at once", number.name)
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told, number)
