@@ -1,0 +1,148 @@
+"""`lineside export package|parity|keys|engine`: from checkpoint to station. Parses and calls, no more."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lineside.reasons import ContractError
+
+_PICTURES = (".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lineside export", description="From a checkpoint to a package, and what proves it."
+    )
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    package = verbs.add_parser("package", help="checkpoint to package: exported, compared, signed")
+    package.add_argument("checkpoint", type=Path, help="folder or file written by the training")
+    package.add_argument("out", type=Path, help="package folder to write")
+    package.add_argument("--name", required=True, help="model name, e.g. boards")
+    package.add_argument("--version", required=True, help="major.minor.patch")
+    package.add_argument(
+        "--frames", type=Path, required=True, help="folder of pictures as the camera takes them: the golden frames"
+    )
+    package.add_argument("--count", type=int, default=4, help="how many of them (%(default)s)")
+    package.add_argument("--threshold", type=float, help="for every class (default: the checkpoint's own, else 0.5)")
+    package.add_argument("--key", type=Path, help="private key that signs")
+    package.add_argument("--license", default="", help="SPDX expression for the weights")
+    package.add_argument("--replace", action="store_true", help="take the place of a package of that name")
+    parity = verbs.add_parser("parity", help="does ONNX Runtime repeat the network, on golden and on other frames")
+    parity.add_argument("package", type=Path, help="package folder")
+    parity.add_argument("--frames", type=Path, help="folder of further pictures")
+    keys = verbs.add_parser("keys", help="make a P-256 key pair to sign packages with")
+    keys.add_argument("folder", type=Path, help="where to write NAME.key and NAME.pub")
+    keys.add_argument("--name", default="station", help="name of the pair (%(default)s)")
+    engine = verbs.add_parser("engine", help="build a TensorRT engine for a package")
+    from export.build_engine import add_arguments
+
+    add_arguments(engine)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one verb; 0 done, 1 not equal, 2 refused with one line that says why."""
+    given = _parser().parse_args(list(arguments))
+    verbs: dict[str, Callable[[argparse.Namespace], int]] = {
+        "package": _package,
+        "parity": _parity,
+        "keys": _keys,
+        "engine": _engine,
+    }
+    try:
+        return verbs[given.verb](given)
+    except (ContractError, ValueError, OSError) as error:
+        print(f"lineside export {given.verb}: {error}", file=sys.stderr)
+        return 2
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The picture files of a folder, in order of their names.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    files = sorted(path for path in folder.glob("*") if path.suffix.lower() in _PICTURES)
+    if not files:
+        raise FileNotFoundError(f"no pictures in {folder}; expected files ending in {', '.join(_PICTURES)}")
+    return files
+
+
+def _package(given: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from export.package import export_package
+    from lineside.pixels import decode
+
+    frames = [decode(path.read_bytes()) for path in pictures_in(given.frames)[: given.count]]
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        package = export_package(
+            given.checkpoint,
+            given.out,
+            name=given.name,
+            version=given.version,
+            golden_frames=frames,
+            thresholds=given.threshold,
+            private_key=given.key,
+            spdx_license=given.license,
+            replace=given.replace,
+            on_step=status.update,
+        )
+    signed = "signed" if given.key else "not signed"
+    print(f"{given.out}: {given.name} {given.version}, {signed}\n{package.digest}")
+    return 0
+
+
+def _parity(given: argparse.Namespace) -> int:
+    from export.graph import DeployedGraph
+    from export.parity import compare_all, golden_cases, in_onnxruntime, in_torch
+    from lineside import golden
+    from lineside.package import GOLDEN_NAME, GRAPH_NAME, WEIGHTS_NAME, read_package
+    from lineside.pixels import decode
+    from training.checkpoint import load
+
+    package = read_package(given.package)
+    manifest = package.manifest
+    infer = in_onnxruntime(package.read(GRAPH_NAME))
+    cases = golden.unpack(package.read(GOLDEN_NAME), manifest)
+    rows = [("golden cases, ONNX Runtime", len(cases), compare_all(cases, infer, manifest))]
+    if (given.package / WEIGHTS_NAME).exists():
+        package.read(WEIGHTS_NAME)
+        network = in_torch(
+            DeployedGraph(load(given.package / WEIGHTS_NAME).detector, top_k=manifest.anchors.top_k or 1)
+        )
+        rows.append(("golden cases, PyTorch", len(cases), compare_all(cases, network, manifest)))
+        if given.frames:
+            frames = [decode(path.read_bytes()) for path in pictures_in(given.frames)]
+            more = golden_cases(network, frames, manifest)
+            rows.append(("further frames, ONNX Runtime against PyTorch", len(more), compare_all(more, infer, manifest)))
+    elif given.frames:
+        raise ValueError(f"the package holds no {WEIGHTS_NAME}, so there is no network to compare further frames with")
+    print(f"allowed: score {manifest.parity.score:g}, box {manifest.parity.box:g} model pixels; TensorRT not run here")
+    for name, count, seen in rows:
+        verdict = seen.fault or "equal within tolerance"
+        print(f"{name}: {count} frames, score {seen.score:.2g}, box {seen.box:.2g}: {verdict}")
+    return 0 if all(seen.fault is None for _, _, seen in rows) else 1
+
+
+def _keys(given: argparse.Namespace) -> int:
+    from export.keys import make_key_pair
+
+    files = make_key_pair(given.folder, given.name)
+    print(f"{files.private}  keep it where packages are signed, and nowhere else")
+    print(f"{files.public}  give it to the stations: models.trusted_keys in station.toml")
+    return 0
+
+
+def _engine(given: argparse.Namespace) -> int:
+    from export.build_engine import run
+
+    return run(given)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

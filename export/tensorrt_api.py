@@ -1,0 +1,153 @@
+"""The one place where TensorRT is imported: `tensorrt_rtx` (industrial RTX cards, builds anywhere) or `tensorrt`.
+
+Both have the same Python API. `tensorrt_rtx` was run here; `tensorrt` (Jetson, data centre) was NOT run here: it needs
+its GPU to build. Where the two differ it is said in this file and nowhere else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import logging
+import subprocess
+from types import ModuleType
+from typing import Any
+
+_LOGGER = logging.getLogger(__name__)
+
+BUILDERS = ("tensorrt_rtx", "tensorrt")
+_HOW = {
+    "tensorrt_rtx": "pip install 'lineside[tensorrt-rtx]'",
+    "tensorrt": "install it with JetPack, or from NVIDIA's own package index",
+}
+
+
+class EngineBuildError(Exception):
+    """No engine came out; the message says why in the builder's own words and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TensorRt:
+    """A loaded builder."""
+
+    name: str
+    version: str
+    module: Any
+    """The vendor's module; untyped."""
+    log: BuilderLog
+
+    @property
+    def builds_for_others(self) -> bool:
+        """Whether it builds for a GPU that is not in this machine: RTX does, TensorRT does not."""
+        return hasattr(self.module, "ComputeCapability")
+
+    def targets(self) -> tuple[str, ...]:
+        """Names of the compute capabilities it builds for; empty where it builds for this machine's GPU alone."""
+        if not self.builds_for_others:
+            return ()
+        return tuple(name for name in self.module.ComputeCapability.__members__ if name.startswith("SM"))
+
+    def engine_fault(self, engine: bytes) -> str | None:
+        """Why an engine must not be deserialised, judged from its bytes alone; None: nothing speaks against it.
+
+        Only RTX can tell, and without a GPU only whether the file is an engine at all.
+        """
+        runtime = self.module.Runtime(self.log.sink)
+        if not engine:
+            return "it is empty"
+        if not hasattr(runtime, "get_engine_validity"):
+            return None
+        with self.log.held_back():
+            validity, diagnostics = runtime.get_engine_validity(engine)
+        if validity != self.module.EngineValidity.INVALID:
+            return None
+        # The other diagnoses are about this machine's GPU and driver, and without a driver there is none at all.
+        kinds = self.module.EngineInvalidityDiagnostics
+        faults = [
+            kind.name for kind in (kinds.MALFORMED_ENGINE, kinds.VERSION_MISMATCH) if int(diagnostics) & int(kind)
+        ]
+        return f"{self.name} says: {', '.join(faults)}" if faults else None
+
+
+class BuilderLog:
+    """Keeps the builder's own lines, so that a failure can be told in them. One logger per process is allowed."""
+
+    def __init__(self, module: Any) -> None:
+        self.lines: list[str] = []
+        self._quiet = False
+        keep = self._keep
+        severe = (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
+        warning = module.ILogger.WARNING
+
+        class Sink(module.ILogger):  # type: ignore[misc]
+            def __init__(self) -> None:
+                module.ILogger.__init__(self)
+
+            def log(self, severity: Any, text: str) -> None:
+                keep(text, severe=severity in severe, warning=severity == warning)
+
+        self.sink: Any = Sink()
+        """What the vendor's constructors take."""
+
+    def _keep(self, text: str, *, severe: bool, warning: bool) -> None:
+        if severe:
+            self.lines.append(text)
+        if self._quiet:
+            return
+        level = logging.WARNING if severe or warning else logging.DEBUG
+        _LOGGER.log(level, "%s", text)
+
+    def held_back(self) -> _HeldBack:
+        """Inside, lines are kept and not logged: a question whose answer may be "no" is no trouble."""
+        return _HeldBack(self)
+
+
+class _HeldBack:
+    def __init__(self, log: BuilderLog) -> None:
+        self._log = log
+
+    def __enter__(self) -> None:
+        self._log._quiet = True
+
+    def __exit__(self, *_: object) -> None:
+        self._log._quiet = False
+
+
+def load_tensorrt(builder: str | None = None) -> TensorRt:
+    """Imports a builder.
+
+    Args:
+        builder: one of BUILDERS; None: the first that is installed.
+
+    Raises:
+        EngineBuildError: it is not installed, or its libraries do not load.
+    """
+    names = BUILDERS if builder is None else (builder,)
+    causes = []
+    for name in names:
+        if name not in BUILDERS:
+            raise EngineBuildError(f"no builder {name!r}; there are {', '.join(BUILDERS)}")
+        try:
+            return _load(name)
+        except (ImportError, OSError) as error:
+            causes.append(f"{name}: {error} ({_HOW[name]})")
+    raise EngineBuildError(f"no TensorRT here: {'; '.join(causes)}")
+
+
+@functools.cache
+def _load(name: str) -> TensorRt:
+    module: ModuleType = importlib.import_module(name)
+    return TensorRt(name=name, version=str(module.__version__), module=module, log=BuilderLog(module))
+
+
+def local_gpu() -> str | None:
+    """Name and compute capability of this machine's first GPU, for example "NVIDIA Orin, SM87"; None: there is none."""
+    command = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    first = said.splitlines()[0] if said.strip() else ""
+    name, _, capability = first.rpartition(",")
+    return f"{name.strip()}, SM{capability.strip().replace('.', '')}" if name else None
