@@ -89,6 +89,26 @@ CREATE TABLE feedback (
 CREATE INDEX feedback_by_frame ON feedback (frame_id);
 """
 
+# What stands of an operator's words about a target is his highest revision, as in lineside.fold; RETRACT leaves nothing.
+_UNDECIDED = """
+WITH recent AS (
+    SELECT frame_id, recorded_unix_ns FROM frames ORDER BY recorded_unix_ns DESC, frame_id DESC LIMIT :frames
+), standing AS (
+    SELECT said.frame_id, said.detection_id FROM feedback said JOIN recent USING (frame_id)
+    WHERE said.gesture <> 'RETRACT' AND said.missed_index = 0 AND NOT EXISTS (
+        SELECT 1 FROM feedback later
+        WHERE later.frame_id = said.frame_id AND later.detection_id IS said.detection_id
+            AND later.missed_index = 0 AND later.operator = said.operator
+            AND (later.revision, later.key) > (said.revision, said.key))
+)
+SELECT detections.detection_id, detections.frame_id FROM recent JOIN detections USING (frame_id)
+WHERE NOT EXISTS (
+    SELECT 1 FROM standing
+    WHERE standing.frame_id = detections.frame_id
+        AND (standing.detection_id IS NULL OR standing.detection_id = detections.detection_id))
+ORDER BY recent.recorded_unix_ns DESC, recent.frame_id DESC, detections.number
+"""
+
 
 def image_path(root: Path, sha256: str, suffix: str) -> Path:
     """Where the picture with this content lies."""
@@ -188,6 +208,34 @@ class MentoringLogReader:
         ).fetchall():
             yield _event(row)
 
+    def events(self, frame_id: str) -> list[FeedbackEvent]:
+        """Everything that was ever said about one frame, in the order it was acknowledged."""
+        rows = self._connection.execute("SELECT * FROM feedback WHERE frame_id = ? ORDER BY log_sequence", (frame_id,))
+        return [_event(row) for row in rows]
+
+    def undecided(self, *, frames: int, limit: int) -> tuple[list[tuple[RecordedFrame, RecordedDetection]], int]:
+        """Detections nobody has said anything about that still stands, newest frame first, best score first.
+
+        A word about the whole frame (healthy, complete) decides all of its detections.
+
+        Args:
+            frames: how many of the newest frames are looked through; bounds the cost on a long log.
+            limit: most detections given back.
+
+        Returns:
+            The detections with their frames, and how many there are without the limit.
+        """
+        rows = self._connection.execute(_UNDECIDED, {"frames": frames}).fetchall()
+        found: list[tuple[RecordedFrame, RecordedDetection]] = []
+        for row in rows[:limit]:
+            frame = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (row["frame_id"],)).fetchone()
+            detection = self._connection.execute(
+                "SELECT * FROM detections WHERE detection_id = ?", (row["detection_id"],)
+            ).fetchone()
+            if frame is not None and detection is not None:  # else deleted since: nobody had judged it
+                found.append((RecordedFrame(**dict(frame)), _detection(detection)))
+        return found, len(rows)
+
     def image(self, frame: RecordedFrame) -> bytes:
         """The picture's bytes as the station received them.
 
@@ -214,19 +262,20 @@ class MentoringLogReader:
         events = self._connection.execute("SELECT * FROM feedback WHERE frame_id = ?", (row["frame_id"],))
         return MentoringRecord(
             frame=RecordedFrame(**dict(row)),
-            detections=tuple(
-                RecordedDetection(
-                    detection_id=found["detection_id"],
-                    class_index=found["class_index"],
-                    class_name=found["class_name"],
-                    score=found["score"],
-                    box=(found["x1"], found["y1"], found["x2"], found["y2"]),
-                    areas=unpack_areas(found["areas"]),
-                )
-                for found in detections
-            ),
+            detections=tuple(_detection(found) for found in detections),
             judgements=fold(_event(event) for event in events),
         )
+
+
+def _detection(row: sqlite3.Row) -> RecordedDetection:
+    return RecordedDetection(
+        detection_id=row["detection_id"],
+        class_index=row["class_index"],
+        class_name=row["class_name"],
+        score=row["score"],
+        box=(row["x1"], row["y1"], row["x2"], row["y2"]),
+        areas=unpack_areas(row["areas"]),
+    )
 
 
 def _event(row: sqlite3.Row) -> FeedbackEvent:
