@@ -25,7 +25,7 @@ class SyntheticCameraSettings(CameraSettings):
     setup_file: Path | None = None
     """Light and optics, as lineside.synthetic.write_setup writes them. Read again whenever the file changes, so that
     they can be changed on a running line. No such file: the original setup."""
-    size: int = Field(default=SIZE, ge=64, le=2048)
+    size: int = Field(default=SIZE, ge=128, le=2048)
     """Side of the square pictures in pixels."""
 
 
