@@ -1,0 +1,208 @@
+"""`lineside train` and `python -m training`: parses, calls one function, prints. Decides nothing.
+
+The first word may be left out where it is `train`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from lineside.reasons import ContractError
+
+COMMANDS = ("train", "evaluate", "report", "recipes")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; 0 when it did its job, 2 when it was called wrongly or given what it cannot use."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] not in COMMANDS and given[0] not in ("-h", "--help"):
+        given = ["train", *given]
+    options = _parser().parse_args(given)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.WARNING, format="%(name)s: %(message)s")
+    try:
+        return int(options.run(options))
+    except (ContractError, FileNotFoundError, ValueError) as error:
+        print(f"lineside train: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("lineside train: interrupted; go on later with --resume if --save-every was given", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lineside train", description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--threads", type=int, help="processor threads (default: OMP_NUM_THREADS or all)")
+    common.add_argument("--progress", choices=("bar", "json", "none"), default="bar", help="json: one object a line")
+    common.add_argument("--verbose", action="store_true", help="say what happens")
+
+    data = argparse.ArgumentParser(add_help=False)
+    data.add_argument(
+        "--data", required=True, metavar="KIND:PLACE", help="deeppcb, magnetic_tile, synthetic, coco or yolo"
+    )
+    data.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
+    data.add_argument("--level", choices=("mild", "medium", "strong"), help="of the simulated second camera")
+
+    train = commands.add_parser("train", parents=[common, data], help="data (and clicks) to a checkpoint")
+    train.add_argument("--recipe", default="baseline", help="see `recipes`")
+    train.add_argument("--log", type=Path, help="folder of a mentoring log")
+    train.add_argument("--after", type=int, default=0, help="only feedback with a higher log sequence")
+    train.add_argument("--parent", type=Path, help="checkpoint to start from")
+    train.add_argument("--parent-digest", default="", help="package digest of the parent, for the lineage")
+    train.add_argument("--out", type=Path, required=True, help="folder for checkpoint.safetensors and history.jsonl")
+    train.add_argument("--seed", type=int, default=0)
+    train.add_argument("--head", choices=("anchors", "cells"), help="default: anchors, or the parent's")
+    train.add_argument("--size", type=int, help="side of the network's input in pixels")
+    train.add_argument("--steps", type=int, help="default: the recipe's")
+    train.add_argument("--batch", type=int, help="pictures a step (default: the recipe's)")
+    train.add_argument("--turn", choices=("all", "mirror", "none"), help="which turns leave a part a part")
+    train.add_argument("--budget-seconds", type=float, help="wall time of the steps; fewer are done if need be")
+    train.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="save a state to resume from")
+    train.add_argument("--resume", action="store_true", help="go on from the saved state")
+    train.set_defaults(run=_train)
+
+    evaluate = commands.add_parser("evaluate", parents=[common, data], help="figures of a checkpoint on both domains")
+    evaluate.add_argument("checkpoint", type=Path)
+    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    evaluate.set_defaults(run=_evaluate)
+
+    report = commands.add_parser("report", parents=[common, data], help="one HTML file: figures, curves, pictures")
+    report.add_argument("checkpoint", type=Path, nargs="+", help="one, or several to be compared")
+    report.add_argument("--out", type=Path, required=True, help="the HTML file")
+    report.set_defaults(run=_report)
+
+    recipes = commands.add_parser("recipes", parents=[common], help="what can be trained")
+    recipes.set_defaults(run=_recipes)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    from training.data.sources import parse_source
+    from training.loop import Progress, RunOptions
+    from training.run import TrainRequest, run_training
+
+    set_threads(options.threads)
+    request = TrainRequest(
+        recipe=options.recipe,
+        source=parse_source(options.data),
+        out=options.out,
+        experiment=options.experiment,
+        level=options.level,
+        log=options.log,
+        after=options.after,
+        parent=options.parent,
+        parent_digest=options.parent_digest,
+        head=options.head,
+        size=options.size,
+        seed=options.seed,
+        steps=options.steps,
+        batch=options.batch,
+        turn=options.turn,
+        options=RunOptions(resume=options.resume, save_every=options.save_every, budget_seconds=options.budget_seconds),
+    )
+    with _display(options.progress) as show:
+
+        def on_progress(progress: Progress) -> None:
+            text = f"{options.recipe}: {progress.stage}"
+            if progress.stage == "training":
+                text += f", loss {progress.loss:.3f}"
+            show(text, progress.done, progress.total, dataclasses.asdict(progress))
+
+        path = run_training(request, on_progress)
+    if options.progress == "json":
+        print(json.dumps({"stage": "done", "checkpoint": str(path)}), flush=True)
+    else:
+        print(path)
+    return 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from training.checkpoint import load
+    from training.data.sources import load_experiment, parse_source
+    from training.evaluate.text import table
+    from training.run import evaluate_experiment, keep_figures, write_figures
+
+    set_threads(options.threads)
+    checkpoint = load(options.checkpoint)
+    experiment = load_experiment(
+        parse_source(options.data), options.experiment, level=options.level, size=checkpoint.metadata.config.width
+    )
+    with _display(options.progress) as show:
+        figures = evaluate_experiment(
+            checkpoint, experiment, lambda done, total: show("evaluating", done, total, {"stage": "evaluating"})
+        )
+    keep_figures(options.checkpoint, figures)
+    if options.json:
+        write_figures(options.json, figures)
+    if options.progress == "json":
+        print(json.dumps({"stage": "done", "figures": [entry.to_json() for entry in figures]}), flush=True)
+    else:
+        print(table(figures, title=f"{experiment.name}"))
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from training.data.sources import load_experiment, parse_source
+    from training.evaluate.html import write_report
+
+    set_threads(options.threads)
+    experiment = load_experiment(parse_source(options.data), options.experiment, level=options.level)
+    with _display(options.progress) as show:
+        write_report(
+            options.out,
+            options.checkpoint,
+            experiment,
+            on_picture=lambda done, total: show("evaluating", done, total, {"stage": "evaluating"}),
+        )
+    print(options.out)
+    return 0
+
+
+def _recipes(_: argparse.Namespace) -> int:
+    from training.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        print(f"{name:<20} {(recipe.__doc__ or '').strip().splitlines()[0]}")
+    return 0
+
+
+def set_threads(count: int | None) -> None:
+    """Processor threads of the network; None leaves what the environment says."""
+    if count is None:
+        return
+    if count < 1:
+        raise ValueError(f"threads is {count}, expected at least 1")
+    import torch
+
+    torch.set_num_threads(count)
+
+
+Show = Callable[[str, int, int, Mapping[str, object]], None]
+"""Text, pieces done, pieces in all, and everything there is to say."""
+
+
+@contextlib.contextmanager
+def _display(kind: str) -> Iterator[Show]:
+    if kind == "bar":
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns) as bars:
+            task = bars.add_task("starting", total=None)
+            yield lambda text, done, total, _: bars.update(task, description=text, completed=done, total=total)
+        return
+
+    def line(_: str, done: int, total: int, values: Mapping[str, object]) -> None:
+        if kind == "json":
+            print(json.dumps({"done": done, "total": total, **values}), flush=True)
+
+    yield line

@@ -1,0 +1,175 @@
+"""From a request to a checkpoint: which data, which network, which recipe. The command line and the loop call this."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from training.checkpoint import Checkpoint, load, save
+from training.config import TrainConfig
+from training.data.mentoring import MentoringData, read_log
+from training.data.prepared import letterbox_for
+from training.data.sample import Dataset, Experiment
+from training.data.sources import EXPERIMENTS, Source, load_set
+from training.data.sources import load_experiment as load_source_experiment
+from training.evaluate.figures import Figures, OnPicture, evaluate_predictor
+from training.evaluate.predictor import Predictor
+from training.loop import NothingToLearnError, OnProgress, RunOptions, train
+from training.models.anchors import fit_shapes
+from training.models.config import BackboneConfig, DetectorConfig
+from training.recipes import recipe_named
+
+logger = logging.getLogger(__name__)
+
+SIZES = {"deeppcb": 320, "magnetic_tile": 256, "synthetic": 256}
+"""Side of the network's input in pixels where a kind of data has a usual one."""
+USUAL_SIZE = 320
+FIGURES_NAME = "figures.json"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to train. None: as the recipe, the parent or the data says."""
+
+    recipe: str
+    source: Source
+    out: Path
+    experiment: str | None = None
+    level: str | None = None
+    """Of the simulated second camera."""
+    log: Path | None = None
+    """Folder of a mentoring log."""
+    after: int = 0
+    """Only feedback with a higher log sequence."""
+    parent: Path | None = None
+    """A checkpoint."""
+    parent_digest: str = ""
+    """Package digest of the parent."""
+    head: str | None = None
+    size: int | None = None
+    """Side of the network's input, model pixels."""
+    seed: int = 0
+    steps: int | None = None
+    batch: int | None = None
+    turn: str | None = None
+    options: RunOptions = dataclasses.field(default_factory=RunOptions)
+
+
+def run_training(request: TrainRequest, on_progress: OnProgress | None = None) -> Path:
+    """Trains as requested and writes the checkpoint into the request's folder.
+
+    Raises:
+        ValueError, FileNotFoundError: the request, the data or the parent is not what it should be.
+        ContractError: the mentoring log cannot be read.
+    """
+    parent = load(request.parent) if request.parent is not None else None
+    original, annotated_new = load_data(request)
+    config = configure(request, original, parent)
+    new: MentoringData | Dataset | None = None
+    if config.new_labels == "full":
+        new = annotated_new
+    elif config.new_labels == "mentored":
+        if request.log is None:
+            raise NothingToLearnError(f"recipe {config.recipe} learns from feedback; name a mentoring log with --log")
+        new = read_log(request.log, config.detector, whole_frames=config.whole_frames, after=request.after)
+        for line in new.skipped:
+            logger.info("the log teaches nothing where: %s", line)
+    return train(
+        config,
+        original,
+        new,
+        request.out,
+        parent=parent,
+        parent_digest=request.parent_digest,
+        on_progress=on_progress,
+        options=request.options,
+    )
+
+
+def load_data(request: TrainRequest) -> tuple[Dataset, Dataset | None]:
+    """The original pictures, and the new domain's with its labels where the data has two domains."""
+    if request.source.kind in EXPERIMENTS:
+        experiment = load_source_experiment(request.source, request.experiment, level=request.level)
+        return experiment.train, experiment.mentoring
+    return load_set(request.source), None
+
+
+def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | None) -> TrainConfig:
+    """The recipe's configuration for this network and this request.
+
+    Raises:
+        ValueError: recipe, head or size is impossible.
+    """
+    recipe = recipe_named(request.recipe)
+    if parent is not None:
+        detector = parent.metadata.config
+        if request.head not in (None, detector.head) and recipe(detector).from_parent:
+            raise ValueError(f"head is {request.head}, the parent's is {detector.head}; transfer keeps the network")
+    else:
+        detector = network_for(original, request)
+    config = recipe(detector)
+    turn = request.turn or request.source.turn
+    return dataclasses.replace(
+        config,
+        seed=request.seed,
+        steps=request.steps or config.steps,
+        batch=request.batch or config.batch,
+        augment=dataclasses.replace(config.augment, turn=turn),
+    )
+
+
+def network_for(original: Dataset, request: TrainRequest) -> DetectorConfig:
+    """A network for a training set: its classes, input, grey levels and anchor shapes."""
+    side = request.size or SIZES.get(request.source.kind, USUAL_SIZE)
+    plain = DetectorConfig(classes=original.classes, head=request.head or "anchors", width=side, height=side)
+    boxes, greys, channels = [], [], 1
+    # Every picture for its boxes; grey levels from a few hundred are exact enough.
+    every = max(1, len(original) // 200)
+    for number, sample in enumerate(original):
+        if number % every and sample.healthy:
+            continue
+        picture = sample.picture.read()
+        boxes.append(letterbox_for(plain, picture).to_model(sample.boxes))
+        if number % every == 0:
+            greys.append((float(picture.mean()), float(picture.std())))
+            coloured = picture.ndim == 3 and bool(np.ptp(picture.astype(np.int16), axis=2).max() > 8)
+            channels = 3 if coloured else channels
+    mean, deviation = np.mean(greys, axis=0)
+    shapes = fit_shapes(np.concatenate(boxes)) if plain.head == "anchors" else plain.shapes
+    return dataclasses.replace(
+        plain,
+        channels=channels,
+        shapes=shapes,
+        mean=round(float(mean), 1),
+        deviation=round(max(8.0, float(deviation)), 1),
+        padding=round(float(mean)),
+        backbone=BackboneConfig(),
+    )
+
+
+def evaluate_experiment(
+    checkpoint: Checkpoint, experiment: Experiment, on_picture: OnPicture | None = None
+) -> tuple[Figures, Figures]:
+    """A checkpoint on both domains, original first, at its own thresholds."""
+    predictor = Predictor(checkpoint.detector, checkpoint.metadata.thresholds)
+    return (
+        evaluate_predictor(predictor, experiment.eval_original, domain="original", on_picture=on_picture),
+        evaluate_predictor(predictor, experiment.eval_new, domain="new", on_picture=on_picture),
+    )
+
+
+def write_figures(path: Path, figures: tuple[Figures, ...]) -> None:
+    """Figures as JSON: a list, one entry a domain."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps([entry.to_json() for entry in figures], indent=1) + "\n", encoding="utf-8")
+
+
+def keep_figures(path: Path, figures: tuple[Figures, ...]) -> Path:
+    """Writes figures into a checkpoint's metadata as well, by domain."""
+    checkpoint = load(path)
+    known = {**checkpoint.metadata.figures, **{entry.domain: entry.to_json() for entry in figures}}
+    return save(path, checkpoint.detector, dataclasses.replace(checkpoint.metadata, figures=known))
