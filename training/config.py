@@ -40,8 +40,8 @@ class TrainConfig:
 
     recipe: str
     detector: DetectorConfig
-    steps: int = 2000
-    batch: int = 32
+    steps: int = 3000
+    batch: int = 16
     """Pictures a step; with new pictures half of them are new."""
     seed: int = 0
     from_parent: bool = False

@@ -25,9 +25,9 @@ class ObjectiveConfig:
     """Focal exponent; 0 is the paper's cross-entropy."""
     weak: float = 1.0
     """Lambda, the weight of the new domain; the paper's is 1."""
-    background: float = 100.0
+    background: float = 150.0
     """Weight of the mean loss of the original pictures' background areas, of which there are hundreds a defect."""
-    background_new: float = 100.0
+    background_new: float = 150.0
     """The same for background that follows from whole new frames (healthy, complete, OMNIA, full annotation)."""
     boxes: float = 1.0
     """Weight of box regression."""

@@ -26,13 +26,13 @@ class AugmentConfig:
     """"all": quarter turns and mirror images, right where a part has no direction. "mirror": mirror images. "none"."""
     scale: float = 0.15
     """Largest relative change of scale, each way. Annotated pictures only."""
-    contrast: float = 0.2
+    contrast: float = 0.3
     """Largest relative change of contrast around middle grey, each way."""
-    brightness: float = 0.08
+    brightness: float = 0.1
     """Largest change of brightness, as a share of the whole range, each way."""
-    gradient: float = 0.1
+    gradient: float = 0.15
     """Largest relative change of light from the middle to the edge."""
-    noise: float = 0.02
+    noise: float = 0.03
     """Largest standard deviation of added noise, as a share of the whole range."""
     blur: float = 0.3
     """Share of pictures that are blurred a little (3 x 3 binomial)."""

@@ -1,62 +1,51 @@
 """Anchor shapes fitted to the boxes of a training set.
 
-k-means in the plane of log long side and log short side, so that the set of shapes is closed under a quarter turn: a
-slender cluster gives both of its orientations, a compact one a square. Deterministic: the first centres are quantiles.
+Squares in a geometric row from small boxes to large ones, close enough that a box of any size between overlaps one of
+them well, and, where slender boxes are common, one slender shape in both orientations. The set is closed under a
+quarter turn, so that augmentation can move the labels of every anchor.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-from numpy.typing import NDArray
 
 from lineside.boxes import Boxes
 
-SLENDER = 1.4
-"""Ratio of sides from which a cluster gives two shapes instead of a square."""
+STEP = 1.5
+"""Largest ratio between the sides of neighbouring squares."""
+ROOM = 1.15
+"""The largest square is this much larger than the box at the 95th percentile: new parts may have larger defects."""
+MOST_SQUARES = 5
+SLENDER = 2.0
+"""Ratio of sides from which a box is slender."""
+COMMON = 0.1
+"""Share of slender boxes from which they get a shape of their own."""
 SMALLEST = 6.0
 """Model pixels; smaller anchors overlap no box of a stride-8 grid well."""
 
 
-def fit_shapes(boxes: Boxes, *, clusters: int = 3) -> tuple[tuple[float, float], ...]:
-    """Shapes (width, height) in model pixels, smallest first.
+def fit_shapes(boxes: Boxes) -> tuple[tuple[float, float], ...]:
+    """Shapes (width, height) in whole model pixels, smallest first.
 
     Args:
         boxes: (n, 4) model pixels, at least one.
-        clusters: of boxes; there are up to twice as many shapes.
 
     Raises:
         ValueError: there is no box.
     """
     if len(boxes) == 0:
         raise ValueError("there are no boxes to fit anchor shapes to; the training set holds no defect")
-    sides = np.log(np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0).astype(np.float64))
-    points = np.sort(sides, axis=1)
-    centres = _k_means(points, min(clusters, len(np.unique(points, axis=0))))
-    shapes: set[tuple[float, float]] = set()
-    for short, long in np.exp(centres):
-        if long / short < SLENDER:
-            side = float(max(SMALLEST, round(np.sqrt(short * long))))
-            shapes.add((side, side))
-        else:
-            narrow, wide = float(max(SMALLEST, round(short))), float(max(SMALLEST, round(long)))
-            shapes |= {(narrow, wide), (wide, narrow)}
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1.0).astype(np.float64)
+    small, large = np.percentile(np.sqrt(sides.prod(axis=1)), [5, 95])
+    small, large = max(SMALLEST, float(small)), max(SMALLEST, float(large) * ROOM)
+    count = min(MOST_SQUARES, 1 + math.ceil(math.log(large / small) / math.log(STEP) - 1e-9))
+    shapes = {(float(round(side)), float(round(side))) for side in np.geomspace(small, large, count)}
+    short, long = sides.min(axis=1), sides.max(axis=1)
+    slender = long / short >= SLENDER
+    if slender.mean() >= COMMON:
+        narrow = max(SMALLEST, float(round(np.median(short[slender]))))
+        wide = max(narrow, float(round(np.median(long[slender]))))
+        shapes |= {(narrow, wide), (wide, narrow)}
     return tuple(sorted(shapes, key=lambda shape: (shape[0] * shape[1], shape)))
-
-
-def _k_means(points: NDArray[np.float64], clusters: int) -> NDArray[np.float64]:
-    """(clusters, 2) centres after at most 50 rounds."""
-    order = np.argsort(points.sum(axis=1), kind="stable")
-    quantiles = (np.arange(clusters) + 0.5) / clusters
-    centres: NDArray[np.float64] = points[order[(quantiles * len(points)).astype(int)]]
-    for _ in range(50):
-        nearest = ((points[:, None] - centres[None]) ** 2).sum(axis=2).argmin(axis=1)
-        moved = np.stack(
-            [
-                points[nearest == index].mean(axis=0) if (nearest == index).any() else centres[index]
-                for index in range(clusters)
-            ]
-        )
-        if np.allclose(moved, centres):
-            break
-        centres = moved
-    return centres

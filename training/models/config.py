@@ -22,7 +22,7 @@ class BackboneConfig:
     stem: int = 4
     """Pixels; a power of two."""
     widths: tuple[int, ...] = (32, 64)
-    blocks: tuple[int, ...] = (0, 2)
+    blocks: tuple[int, ...] = (1, 2)
 
     def __post_init__(self) -> None:
         if self.stem < 1 or self.stem & (self.stem - 1):
@@ -54,7 +54,7 @@ class DetectorConfig:
     padding: int = 114
     """Grey level of the letterbox border, 0 to 255."""
     backbone: BackboneConfig = dataclasses.field(default_factory=BackboneConfig)
-    shapes: tuple[tuple[float, float], ...] = ((16.0, 16.0), (24.0, 24.0), (36.0, 36.0))
+    shapes: tuple[tuple[float, float], ...] = ((14.0, 14.0), (20.0, 20.0), (28.0, 28.0))
     """Anchors only: width and height of each anchor box, model pixels."""
     mean: float = 128.0
     """Grey level taken as 0 inside the network."""
