@@ -72,5 +72,6 @@ def _run(file: Path, log_level: str) -> int:
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
+    logging.getLogger("uvicorn.error").setLevel("WARNING")  # its own start and end; ours are told by the panel
     run(config)
     return 0

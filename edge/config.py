@@ -16,6 +16,7 @@ from edge.cameras import AnyCameraSettings
 from edge.frame import is_camera_name
 from edge.mentoring.settings import MentoringSettings
 from edge.models.settings import ModelsSettings
+from edge.panel.settings import PanelSettings
 from edge.service.server import GrpcSettings
 from edge.settings import Settings
 from edge.stream.curve import CurveSettings
@@ -56,6 +57,7 @@ class StationConfig(Settings):
     """Absent: both ZeroMQ sockets are open to whoever can reach them."""
     mentoring: MentoringSettings = MentoringSettings()
     models: ModelsSettings = ModelsSettings()
+    panel: PanelSettings = PanelSettings()
     cameras: tuple[AnyCameraSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()
 

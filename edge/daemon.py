@@ -30,6 +30,8 @@ from edge.mentoring.feedback import message_of
 from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selector
 from edge.models.manager import ModelManager
+from edge.panel.parts import PanelParts
+from edge.panel.server import PanelServer
 from edge.pipeline import Pipeline
 from edge.service.inspection import InspectionServicer
 from edge.service.models import ModelsServicer
@@ -123,6 +125,17 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             ),
         )
         health.tells(lambda: grpc_server.model_serves(manager.slot.serving is not None))
+        panel_address = ""
+        if config.panel.enabled:
+            parts = PanelParts(
+                station=config.station.name,
+                settings=config.panel,
+                bus=bus,
+                log=log,
+                pictures=pipeline.pictures,
+                slot=manager.slot,
+            )
+            panel_address = (await stack.enter_async_context(PanelServer(parts))).address
         for camera in cameras.values():
             await _enter(stack, camera)
         await _enter(
@@ -135,6 +148,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                     "grpc": grpc_server.address,
                     "stream": publisher.endpoint,
                     "feedback": router.endpoint,
+                    "panel": panel_address,
                     "ready": True,
                 },
             ),

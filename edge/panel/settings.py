@@ -17,6 +17,8 @@ OperatorName = Annotated[str, Field(min_length=1, max_length=64)]
 class PanelSettings(Settings):
     """The page's address, who judges on it, and how much it shows."""
 
+    enabled: bool = True
+    """False: the station has no page."""
     listen: str = "127.0.0.1:8080"
     """HOST:PORT; port 0: any free one. The default is reachable from the station itself alone."""
     allowed_hosts: tuple[str, ...] = ()
