@@ -11,6 +11,7 @@ from types import UnionType
 from typing import Any
 
 import pydantic
+from pydantic.fields import FieldInfo
 
 from edge.cameras import AnyCameraSettings
 from edge.frame import is_camera_name
@@ -112,11 +113,11 @@ def load_config(path: Path) -> StationConfig:
 def explain(error: pydantic.ValidationError) -> str:
     """The first fault in one line, and how many more there are."""
     first = error.errors(include_url=False)[0]
-    place = [part for part in first["loc"] if not _is_tag(part, first["loc"])]
-    name = ".".join(str(part) for part in place)
+    place, _ = _trace(first["loc"])
+    name = ".".join(place)
     if first["type"] == "extra_forbidden":
-        keys = ", ".join(_keys_at(StationConfig, first["loc"][:-1]))
-        text = f"unknown key {name}; possible here: {keys}"
+        _, section = _trace(first["loc"][:-1])
+        text = f"unknown key {name}; possible here: {', '.join(_fields(section))}"
     elif first["type"] == "missing":
         text = f"{name} is missing"
     else:
@@ -128,36 +129,48 @@ def explain(error: pydantic.ValidationError) -> str:
     return text + (f" (and {more} more)" if more else "")
 
 
-def _is_tag(part: int | str, location: tuple[int | str, ...]) -> bool:
-    """Whether a part of a location is pydantic's name for the chosen kind, which is no key of the file."""
-    place = location.index(part)
-    return place > 0 and isinstance(part, str) and isinstance(location[place - 1], int) and place + 1 <= len(location)
+def _trace(location: tuple[int | str, ...]) -> tuple[list[str], Any]:
+    """Follows pydantic's location of a fault through the classes.
+
+    Returns:
+        The keys as they stand in the file, without pydantic's own names for the chosen kind of a thing; and what is
+        expected at that place.
+    """
+    keys: list[str] = []
+    expected: Any = StationConfig
+    for part in location:
+        if typing.get_origin(expected) is typing.Annotated:
+            expected = typing.get_args(expected)[0]
+        if typing.get_origin(expected) in (typing.Union, UnionType):
+            members = [item for item in typing.get_args(expected) if item is not type(None)]
+            if len(members) > 1:
+                expected = next((item for item in members if part in _kinds(item)), None)
+                continue
+            expected = members[0]
+        keys.append(str(part))
+        if expected in (None, Any):
+            continue
+        if typing.get_origin(expected) is tuple:
+            expected = typing.get_args(expected)[0]
+        elif typing.get_origin(expected) is Mapping:
+            expected = typing.get_args(expected)[1]
+        else:
+            field = _fields(expected).get(str(part))
+            expected = None if field is None else field.annotation
+    if typing.get_origin(expected) in (typing.Union, UnionType):
+        expected = next(item for item in typing.get_args(expected) if item is not type(None))
+    return keys, expected
 
 
-def _keys_at(annotation: Any, location: tuple[int | str, ...]) -> list[str]:
-    """Keys that the section at this place of the file may have."""
-    if typing.get_origin(annotation) is typing.Annotated:
-        annotation = typing.get_args(annotation)[0]
-    origin = typing.get_origin(annotation)
-    if origin in (typing.Union, UnionType):
-        members = [item for item in typing.get_args(annotation) if item is not type(None)]
-        if len(members) > 1 and location:
-            tagged = [item for item in members if location[0] in _kinds(item)]
-            return _keys_at(tagged[0], location[1:]) if tagged else []
-        return _keys_at(members[0], location)
-    if origin is tuple:
-        return _keys_at(typing.get_args(annotation)[0], location[1:])
-    if isinstance(annotation, type) and issubclass(annotation, Settings):
-        if not location:
-            return list(annotation.model_fields)
-        field = annotation.model_fields.get(str(location[0]))
-        return [] if field is None else _keys_at(field.annotation, location[1:])
-    return []
+def _fields(section: Any) -> dict[str, FieldInfo]:
+    """The keys a section may have; none where it is no section."""
+    return dict(section.model_fields) if isinstance(section, type) and issubclass(section, Settings) else {}
 
 
 def _kinds(member: Any) -> tuple[Any, ...]:
-    fields = getattr(member, "model_fields", {})
-    return typing.get_args(fields["kind"].annotation) if "kind" in fields else ()
+    """Values of `kind` by which one of several sections is chosen."""
+    kind = _fields(member).get("kind")
+    return () if kind is None else typing.get_args(kind.annotation)
 
 
 def _below(folder: Path, value: Any) -> Any:
