@@ -1,7 +1,9 @@
 """Pictures on disk, named by the SHA-256 of their bytes. Only the log's writer uses this file.
 
 A picture is whole or not there. It is written to `incoming/` under a temporary name and fsynced; renamed to its place;
-then the folder of that place is fsynced. Only after that may a row speak of it. A group shares the folder's fsync.
+then the folder of that place is fsynced. Only after that may a row speak of it. The pictures of a group are fsynced
+side by side: the file system brings what waits at the same time to the disk together, several times faster than in
+turn.
 """
 
 from __future__ import annotations
@@ -10,13 +12,18 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from lineside.mentoring_log import IMAGES_FOLDER, image_path
 
 INCOMING_FOLDER = "incoming"
 PREFIXES = tuple(f"{number:02x}" for number in range(256))
+SYNC_THREADS = 8
+
+_Item = TypeVar("_Item")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,11 @@ class ImageStore:
             (images / prefix).mkdir(exist_ok=True)
         sync_folder(images)
         sync_folder(root)
+        self._threads = ThreadPoolExecutor(SYNC_THREADS, thread_name_prefix="mentoring-fsync")
+
+    def close(self) -> None:
+        """Ends the threads; idempotent."""
+        self._threads.shutdown()
 
     def put(self, pictures: Sequence[Picture]) -> list[Picture]:
         """Makes the pictures durable; all of them, or an exception.
@@ -78,16 +90,13 @@ class ImageStore:
         written: list[tuple[Path, Path]] = []
         placed: list[Path] = []
         try:
-            for number, (target, picture) in enumerate(new.items()):
-                temporary = self._incoming / f"{number}.tmp"
-                written.append((temporary, target))
-                _write(temporary, picture.data)
+            written.extend((self._incoming / f"{number}.tmp", target) for number, target in enumerate(new))
+            self._side_by_side(lambda pair: _write(pair[0], new[pair[1]].data), written)
             for temporary, target in written:
                 temporary.rename(target)
                 placed.append(target)
             # Also for pictures that were there: the process that renamed them may have died before this line.
-            for folder in sorted(folders):
-                sync_folder(folder)
+            self._side_by_side(sync_folder, sorted(folders))
         except OSError:
             # Space matters now; a power cut may bring the files back, and the sweep deals with those.
             for path in [*placed, *(temporary for temporary, _ in written)]:
@@ -124,6 +133,13 @@ class ImageStore:
                 freed += path.stat().st_size
                 path.unlink()
         return freed
+
+    def _side_by_side(self, act: Callable[[_Item], None], items: Iterable[_Item]) -> None:
+        """All of them, also when one fails; then the first failure."""
+        started = [self._threads.submit(act, item) for item in items]
+        wait(started)
+        for future in started:
+            future.result()
 
 
 def sync_folder(folder: Path) -> None:

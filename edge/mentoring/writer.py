@@ -93,8 +93,9 @@ class Writer:
         return 0.0 if self.state is StorageState.OK and self._unswept else None
 
     def close(self) -> None:
-        """Closes the database; idempotent."""
+        """Closes database and pictures; idempotent."""
         self._database.close()
+        self._images.close()
 
     def write(self, group: Sequence[Entry]) -> None:
         """Makes a group durable and acknowledges it, or says to each who waits why not. Never raises for the disk."""
@@ -226,7 +227,8 @@ class Writer:
             self._unswept = list(PREFIXES)
             return
         for picture in new:
-            self._images.remove(picture.sha256, picture.suffix)
+            if not self._database.has_image(picture.sha256, picture.suffix):
+                self._images.remove(picture.sha256, picture.suffix)
 
     def _one_by_one(
         self, frames: list[tuple[FrameEntry, Picture]], events: list[FeedbackEntry], error: Exception
@@ -289,11 +291,14 @@ class Writer:
             self._set(StorageState.FULL, _DISK_FULL)
 
     def _open(self) -> tuple[ImageStore, LogDatabase]:
-        images = ImageStore(self._root)
         database = LogDatabase(self._root)
-        # The names of the database and its folders have to be as durable as what will be in them.
-        sync_folder(self._root)
-        sync_folder(self._root.parent)
+        try:
+            images = ImageStore(self._root)
+            # The name of the log's folder has to be as durable as what will be in it.
+            sync_folder(self._root.parent)
+        except BaseException:
+            database.close()
+            raise
         return images, database
 
     def _reopen(self) -> None:
@@ -303,7 +308,7 @@ class Writer:
         is believed before a whole checkpoint has written those rows anew and fsynced them.
         """
         try:
-            self._database.close()
+            self.close()
             self._images, self._database = self._open()
             if not self._database.checkpoint():
                 return
