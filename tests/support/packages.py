@@ -132,8 +132,13 @@ def manifest_for(
         ),
         parity=model_pb2.ParityTolerance(score=1e-4, box=1e-2),
     )
-    write_head(head, manifest, top_k=TOP_K)
+    write_head(head, manifest, top_k=top_k(len(classes)))
     return manifest
+
+
+def top_k(classes: int) -> int:
+    """Candidates of an anchor graph with so many classes."""
+    return min(TOP_K, CELLS * CELLS * classes)
 
 
 def graph_for(head: Head, *, bias: float = 0.0, classes: int = len(CLASSES), channels: int = 1) -> bytes:
@@ -159,9 +164,10 @@ def graph_for(head: Head, *, bias: float = 0.0, classes: int = len(CLASSES), cha
         nodes.append(helper.make_node("Clip", ["shifted", "zero", "one"], ["heat"]))
         outputs = [helper.make_tensor_value_info("heat", TensorProto.FLOAT, ["N", CELLS, CELLS, classes])]
     else:
+        count = top_k(classes)
         tensors |= {
             "flat": np.array([0, -1], np.int64),
-            "k": np.array([TOP_K], np.int64),
+            "k": np.array([count], np.int64),
             "class_count": np.array(classes, np.int64),
             "anchors": head.boxes(),
         }
@@ -176,10 +182,10 @@ def graph_for(head: Head, *, bias: float = 0.0, classes: int = len(CLASSES), cha
             helper.make_node("Cast", ["classes64"], ["classes"], to=TensorProto.INT32),
         ]
         outputs = [
-            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", TOP_K, 4]),
-            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", TOP_K]),
-            helper.make_tensor_value_info("classes", TensorProto.INT32, ["N", TOP_K]),
-            helper.make_tensor_value_info("areas", TensorProto.INT32, ["N", TOP_K]),
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["N", count, 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", count]),
+            helper.make_tensor_value_info("classes", TensorProto.INT32, ["N", count]),
+            helper.make_tensor_value_info("areas", TensorProto.INT32, ["N", count]),
         ]
     graph = helper.make_graph(
         nodes,
