@@ -174,8 +174,7 @@ def _build(
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, log.sink)
     if not parser.parse(graph):
-        errors = [parser.get_error(number).desc() for number in range(parser.num_errors)]
-        raise _failure(tensorrt, "cannot read the graph", errors)
+        raise _failure(tensorrt, "cannot read the graph", log.lines)
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, workspace_mb << 20)
     config.progress_monitor = _monitor(trt, on_progress)

@@ -58,8 +58,7 @@ class TensorRt:
             return "it is empty"
         if not hasattr(runtime, "get_engine_validity"):
             return None
-        with self.log.held_back():
-            validity, diagnostics = runtime.get_engine_validity(engine)
+        validity, diagnostics = runtime.get_engine_validity(engine)
         if validity != self.module.EngineValidity.INVALID:
             return None
         # The other diagnoses are about this machine's GPU and driver, and without a driver there is none at all.
@@ -71,47 +70,24 @@ class TensorRt:
 
 
 class BuilderLog:
-    """Keeps the builder's own lines, so that a failure can be told in them. One logger per process is allowed."""
+    """Keeps the builder's own error lines, so that a failure can be told in them. One logger per process is allowed."""
 
     def __init__(self, module: Any) -> None:
         self.lines: list[str] = []
-        self._quiet = False
-        keep = self._keep
-        severe = (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
-        warning = module.ILogger.WARNING
+        lines, severe = self.lines, (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
 
         class Sink(module.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
                 module.ILogger.__init__(self)
 
             def log(self, severity: Any, text: str) -> None:
-                keep(text, severe=severity in severe, warning=severity == warning)
+                if severity in severe:
+                    lines.append(text)
+                # Not louder: a build that fails raises with these lines, and asking about an engine may be answered no.
+                _LOGGER.debug("%s", text)
 
         self.sink: Any = Sink()
         """What the vendor's constructors take."""
-
-    def _keep(self, text: str, *, severe: bool, warning: bool) -> None:
-        if severe:
-            self.lines.append(text)
-        if self._quiet:
-            return
-        level = logging.WARNING if severe or warning else logging.DEBUG
-        _LOGGER.log(level, "%s", text)
-
-    def held_back(self) -> _HeldBack:
-        """Inside, lines are kept and not logged: a question whose answer may be "no" is no trouble."""
-        return _HeldBack(self)
-
-
-class _HeldBack:
-    def __init__(self, log: BuilderLog) -> None:
-        self._log = log
-
-    def __enter__(self) -> None:
-        self._log._quiet = True
-
-    def __exit__(self, *_: object) -> None:
-        self._log._quiet = False
 
 
 def load_tensorrt(builder: str | None = None) -> TensorRt:
