@@ -84,6 +84,7 @@ class CameraThread:
         self._accepting = threading.Lock()
         self._state = CameraState.UNSPECIFIED
         self._sequence = 0
+        self._bad_in_a_row = 0
         self._thread = threading.Thread(target=self._run, name=f"camera {self.name}", daemon=True)
 
     @property
@@ -217,7 +218,9 @@ class CameraThread:
         try:
             picture = self._camera.grab()
         except BadPictureError as error:
-            logger.warning("camera %s, picture %d: %s", self.name, self._sequence, error)
+            if not self._bad_in_a_row:
+                logger.warning("camera %s, picture %d: %s", self.name, self._sequence, error)
+            self._bad_in_a_row += 1
             return self._judge_bad(
                 BadFrame(
                     frame_id=new_frame_id(unix_ns),
@@ -230,6 +233,9 @@ class CameraThread:
                     message=str(error),
                 )
             )
+        if self._bad_in_a_row > 1:
+            logger.warning("camera %s: %d pictures in a row could not be used", self.name, self._bad_in_a_row)
+        self._bad_in_a_row = 0
         frame = Frame(
             frame_id=new_frame_id(unix_ns),
             camera=self.name,

@@ -158,6 +158,19 @@ def test_a_bad_picture_is_a_no_verdict_with_its_own_number_and_the_next_one_is_j
     assert line.thread.trigger().camera_sequence == 3
 
 
+def test_bad_pictures_in_a_row_are_logged_when_they_begin_and_when_they_end(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    torn = {number: BadPictureError(Reason.IMAGE_DECODE, f"torn {number}") for number in range(1, 41)}
+    line = run(Played(torn))
+    for _ in range(41):
+        line.thread.trigger()
+    assert [text for text in caplog.messages if "picture" in text] == [
+        "camera top, picture 1: torn 1",
+        "camera top: 40 pictures in a row could not be used",
+    ]
+
+
 def test_a_lost_camera_is_told_once_refuses_triggers_and_is_opened_again(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

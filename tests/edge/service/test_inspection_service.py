@@ -478,6 +478,12 @@ def test_stopping_ends_an_open_stream_after_the_answers_to_what_was_read(line: L
     more.set()
 
 
+def test_a_station_can_listen_on_a_unix_socket(model: ServingModel, tmp_path: Path) -> None:
+    settings = GrpcSettings(listen=f"unix:{tmp_path / 'station.sock'}")
+    with Listening(Serving(model), settings=settings) as listening:
+        assert listening.client.inspect_pixels(picture()).detections
+
+
 def test_an_address_in_use_is_refused_in_one_line(line: Listening, model: ServingModel) -> None:
     from edge.service.inspection import InspectionServicer
 
