@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from edge.panel.wire import Json, detection_json, event_json, frame_json
-from lineside.fold import target_of
+from lineside.fold import Target, target_of
 from lineside.mentoring_log import MentoringLogReader
 from lineside.reasons import ContractError, Reason
 from lineside.records import FeedbackEvent
@@ -18,14 +20,23 @@ def queue_json(reader: MentoringLogReader, *, frames: int, limit: int) -> Json:
         limit: most detections.
 
     Returns:
-        `items`, each with its frame and, by operator, the revision of that operator's last word on it; `waiting`: how
-        many there are in all; `models`: name, version and classes by digest.
+        `items`, each with its frame and, by operator, the highest revision of a word on it (`revisions`), on its frame
+        (`frame_revisions`) and the highest index of a missed defect there (`missed`), so that a page can go on where
+        another one stopped; `waiting`: how many there are in all; `models`: name, version and classes by digest.
     """
     found, waiting = reader.undecided(frames=frames, limit=limit)
     items = []
     for frame, detection in found:
-        said = [event for event in reader.events(frame.frame_id) if event.detection_id == detection.detection_id]
-        items.append({**detection_json(detection), "frame": frame_json(frame), "revisions": _revisions(said)})
+        said = reader.events(frame.frame_id)
+        items.append(
+            {
+                **detection_json(detection),
+                "frame": frame_json(frame),
+                "revisions": _revisions(said, ("detection", detection.detection_id)),
+                "frame_revisions": _revisions(said, ("frame",)),
+                "missed": _highest((event.operator, event.missed_index) for event in said if event.missed_index),
+            }
+        )
     used = {frame.model_digest for frame, _ in found}
     return {"items": items, "waiting": waiting, "models": _models(reader, used)}
 
@@ -50,12 +61,15 @@ def record_json(reader: MentoringLogReader, frame_id: str) -> Json:
     }
 
 
-def _revisions(events: list[FeedbackEvent]) -> dict[str, int]:
-    revisions: dict[str, int] = {}
-    for event in events:
-        assert target_of(event)[0] == "detection"
-        revisions[event.operator] = max(event.revision, revisions.get(event.operator, 0))
-    return revisions
+def _revisions(events: list[FeedbackEvent], target: Target) -> dict[str, int]:
+    return _highest((event.operator, event.revision) for event in events if target_of(event) == target)
+
+
+def _highest(pairs: Iterable[tuple[str, int]]) -> dict[str, int]:
+    highest: dict[str, int] = {}
+    for name, number in pairs:
+        highest[name] = max(number, highest.get(name, 0))
+    return highest
 
 
 def _models(reader: MentoringLogReader, digests: set[str]) -> Json:

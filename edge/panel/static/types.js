@@ -1,0 +1,41 @@
+// What travels between the page and the station, as types alone (edge/panel/wire.py writes it, hub.py the status).
+
+/** @typedef {import("./geometry.js").Box} Box */
+/** @typedef {{detection_id: string, class_name: string, score: number, box: Box}} Found */
+/**
+ * @typedef {{frame_id: string, camera: string, part_id: string, verdict: string, verdict_reason: string,
+ *   width: number, height: number, captured_unix_ms: number, total_us: number, detections: Found[]}} Decision
+ */
+/**
+ * @typedef {{frame_id: string, camera: string, part_id: string, width: number, height: number, captured_unix_ms: number,
+ *   verdict: string, verdict_reason: string, because: string, probability: number, model: string}} KeptFrame
+ */
+/** @typedef {{name: string, version: string, digest: string, classes: string[]}} Model */
+/**
+ * A detection to judge. `revisions` and the like: by operator, the highest said so far.
+ * @typedef {Found & {frame: KeptFrame, revisions: Record<string, number>, frame_revisions: Record<string, number>,
+ *   missed: Record<string, number>}} Item
+ */
+/** @typedef {{items: Item[], waiting: number, models: Record<string, Model>}} QueueAnswer */
+/**
+ * @typedef {{detection_id: string, gesture: string, class_name: string, box: Box | null, missed_index: number,
+ *   revision: number, operator: string, log_sequence: number}} Said
+ */
+/** @typedef {{frame: KeptFrame, detections: Found[], events: Said[], models: Record<string, Model>}} FrameRecord */
+/** @typedef {{name: string, state: "running" | "lost" | "ended", message: string, last: Decision | null}} CameraLine */
+/**
+ * @typedef {{station: string, boot_id: string, beat: number, now_unix_ms: number, model: Model | null,
+ *   storage: {state: "ok" | "full" | "fault", trouble: string, kept: number, said: number}, cameras: CameraLine[],
+ *   counts: {PASS: number, REJECT: number, NO_VERDICT: number},
+ *   recent: {sequence: number, verdict: string}[]}} Status
+ */
+/** @typedef {{operator: string, operators: string[], language: string}} Setup */
+/**
+ * lineside.v1.Feedback in protobuf's JSON, names as in mentoring.proto.
+ * @typedef {{key: string, frame_id: string, detection_id?: string, gesture: string, class_name?: string,
+ *   box?: {x1: number, y1: number, x2: number, y2: number}, revision: number, operator: string, seconds: number,
+ *   client_unix_ns: string, missed_index?: number}} Feedback
+ */
+/** @typedef {{key: string, code: number, reason: string, message: string, log_sequence?: number, duplicate?: boolean}} Ack */
+
+export {};
