@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from edge.mentoring.faults import is_corrupt
 from edge.mentoring.feedback import FeedbackDraft, check_target
 from lineside.mentoring_log import DATABASE_NAME, SCHEMA, SCHEMA_VERSION, pack_areas
 from lineside.reasons import ContractError, Reason
@@ -71,8 +72,13 @@ class LogDatabase:
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._settle_schema()
             self.checkpoint()
-        except BaseException:
+        except BaseException as error:
             self._connection.close()
+            if isinstance(error, sqlite3.Error) and is_corrupt(error):
+                raise ContractError(
+                    Reason.RECORD_CORRUPT,
+                    f"{DATABASE_NAME} cannot be used: {error}; move the log's folder away and keep it",
+                ) from error
             raise
 
     def close(self) -> None:

@@ -8,7 +8,14 @@ import sqlite3
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 SQLITE_FULL = 13
 _SQLITE_IOERR = 10
-_SQLITE_MESSAGES = {"database or disk is full": SQLITE_FULL, "disk I/O error": _SQLITE_IOERR}
+_SQLITE_NOTADB = 26
+_SQLITE_CORRUPT = 11
+_SQLITE_MESSAGES = {
+    "database or disk is full": SQLITE_FULL,
+    "disk I/O error": _SQLITE_IOERR,
+    "file is not a database": _SQLITE_NOTADB,
+    "database disk image is malformed": _SQLITE_CORRUPT,
+}
 NOTHING_LEFT = 256 << 10
 """Free bytes below which an I/O error of SQLite is taken for lack of space: that is how it reports a shared-memory
 file that cannot grow."""
@@ -43,3 +50,8 @@ def is_storage(error: BaseException) -> bool:
     ):
         return False
     return isinstance(error, OSError | sqlite3.Error)
+
+
+def is_corrupt(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not, or no longer, a database."""
+    return sqlite_code(error) in (_SQLITE_NOTADB, _SQLITE_CORRUPT)

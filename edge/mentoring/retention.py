@@ -24,20 +24,23 @@ class Limits:
     """Least bytes left free on the disk."""
     reserve: int
     """Size of the reserve file."""
+    disk: int
+    """Size of the disk."""
 
     @classmethod
-    def of(cls, settings: MentoringSettings) -> Limits:
-        """The limits in the configuration."""
+    def of(cls, settings: MentoringSettings, disk: int) -> Limits:
+        """The limits in the configuration, on a disk of so many bytes."""
         return cls(
             budget=round(settings.budget_gb * GIB),
             keep_free=settings.keep_free_mb * MIB,
             reserve=settings.reserve_mb * MIB,
+            disk=disk,
         )
 
     @property
     def headroom(self) -> int:
         """How much more than necessary is cleaned, so that cleaning is rare."""
-        return min(self.budget // 20, LARGEST_HEADROOM)
+        return min(self.budget // 20, self.disk // 20, LARGEST_HEADROOM)
 
     def shortage(self, *, image_bytes: int, free_bytes: int, holds_reserve: bool, coming: int = 0) -> int:
         """Bytes that have to go before `coming` more can be written; 0: there is room.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -74,7 +75,7 @@ class Writer:
         self._models: dict[str, ModelEntry] = {}
         self._unswept = list(PREFIXES)
         root.mkdir(parents=True, exist_ok=True)
-        self.space = Space(root, Limits.of(settings))
+        self.space = Space(root, Limits.of(settings, shutil.disk_usage(root).total))
         try:
             self._images, self._database = self._open()
         except (OSError, sqlite3.Error) as error:
@@ -160,7 +161,8 @@ class Writer:
                     self._set(StorageState.FULL, _DISK_FULL)
                     break
             else:
-                self._settle(spoken_of)
+                # A frame that has just come is not deleted at once: somebody may be about to judge it.
+                self._settle(spoken_of | {entry.inspection.frame_id for entry, _ in frames})
                 return
         self._lose(frames)
         self._refuse(events)
