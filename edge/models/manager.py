@@ -21,7 +21,7 @@ from edge.models.journal import Journal
 from edge.models.prover import EngineError, OpenBackend, Prover
 from edge.models.settings import ModelsSettings
 from edge.models.slot import ModelSlot, ServingModel
-from edge.models.status import ModelWatch, Watches, changes, status_of
+from edge.models.status import ModelWatch, Watches, changes, refusal, status_of
 from edge.models.store import PackageStore, Staging, check_begin, storage_faults
 from edge.models.swap import Event, Lineup, Policy, State
 from lineside.package import Package, read_package
@@ -299,7 +299,7 @@ class ModelManager:
         if switches and lineup.serving is not None:
             if model is None:
                 raise ContractError(Reason.PKG_STATE, "the model is not loaded any more; try again")
-            self._on_model(model.package)
+            self._introduce(model)
         if must_save:
             with storage_faults():
                 self._journal.save(lineup)
@@ -309,6 +309,11 @@ class ModelManager:
         for event in changes(before, lineup, actor):
             self._tell(event)
 
+    def _introduce(self, model: ServingModel) -> None:
+        """Tells of a package before its first frame."""
+        with storage_faults():
+            self._on_model(model.package)
+
     def _tell(self, event: model_pb2.ModelEvent) -> None:
         self._watches.put(event)
         try:
@@ -317,15 +322,8 @@ class ModelManager:
             _LOGGER.exception("a model event could not be delivered")
 
     def _tell_refusal(self, digest: str, error: ContractError, actor: str) -> None:
-        status = model_pb2.ModelStatus(
-            model=model_pb2.ModelRef(digest=digest[:80]),
-            state=model_pb2.MODEL_STATE_REFUSED,
-            reason=error.reason.value,
-            message=error.message,
-            changed_unix_ns=time.time_ns(),
-        )
         with self._deciding:
-            self._tell(model_pb2.ModelEvent(status=status, actor=actor))
+            self._tell(model_pb2.ModelEvent(status=refusal(digest[:80], error, time.time_ns()), actor=actor))
 
     def _refuse(self, digest: str, error: ContractError, actor: str) -> None:
         """Records a refusal. A disk that cannot take the record changes nothing about it."""
@@ -354,7 +352,9 @@ class ModelManager:
             after = swap.rolled_back(self._lineup, time.time_ns())
             if after.serving != target:
                 return False
-            self._apply(after, actor)
+            # A full disk, which may be why somebody rolls back, must not hold him up.
+            self._apply(after, actor, must_save=False)
+            self._save_if_possible()
             return True
 
     def _next_to_restore(self) -> str | None:
@@ -378,7 +378,7 @@ class ModelManager:
                 self._refuse(digest, error, STATION)
             return False
         model = self._loaded[digest]
-        self._on_model(model.package)
+        self._introduce(model)
         self.slot.switch(model)
         _LOGGER.info("model %s %s serves again (%s)", model.identity.name, model.identity.version, digest)
         return True

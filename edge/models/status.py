@@ -26,6 +26,17 @@ def status_of(item: Held, lineup: Lineup) -> model_pb2.ModelStatus:
     )
 
 
+def refusal(digest: str, error: ContractError, now: int) -> model_pb2.ModelStatus:
+    """The message for a package that was refused before the station could know it."""
+    return model_pb2.ModelStatus(
+        model=model_pb2.ModelRef(digest=digest),
+        state=model_pb2.MODEL_STATE_REFUSED,
+        reason=error.reason.value,
+        message=error.message,
+        changed_unix_ns=now,
+    )
+
+
 def changes(before: Lineup, after: Lineup, actor: str) -> list[model_pb2.ModelEvent]:
     """An event for every package whose status is another; the one that serves now comes last."""
     events = []

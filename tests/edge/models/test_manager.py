@@ -354,6 +354,23 @@ def test_a_lost_journal_loses_no_package(tmp_path: Path, told: Told, one: Packag
         assert models.activate(one.digest, ACTOR).serving
 
 
+def test_a_full_disk_refuses_a_swap_and_never_a_rollback(
+    models: ModelManager, one: Package, two: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in (one, two):
+        push(models, package.folder)
+        models.activate(package.digest, ACTOR)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Journal, "save", full)
+    refused(lambda: models.confirm(two.digest, ACTOR), Reason.STORAGE_FULL, "disk is full")
+    assert models.rollback("it is worse", ACTOR).model.digest == one.digest
+    refused(lambda: models.activate(two.digest, ACTOR), Reason.STORAGE_FULL, "disk is full")
+    assert score(models) == pytest.approx(packages.expected_score(0.0), abs=1e-5)
+
+
 class Killed(BaseException):
     """The power goes."""
 
