@@ -1,1 +1,1 @@
-"""Placeholder docstring: the owner of this folder rewrites it."""
+"""The whole loop with real processes: a station, a simulated operator at its feedback socket, training, the swap."""

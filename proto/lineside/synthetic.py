@@ -245,7 +245,7 @@ class _Plate:
     def _grain(self, generator: np.random.Generator) -> None:
         """Dust: a small bright grain with a shadow: look-alike of a dent."""
         place = self._free_place(generator, 6)
-        radius = generator.uniform(2.0, 3.6)
+        radius = generator.uniform(1.5, 2.5)
         area, x, y = self.window(*place, 12, 12)
         shape = np.exp(-0.5 * (((x - place[0]) ** 2 + (y - place[1]) ** 2) / radius**2))
         self.dust[area] = np.maximum(self.dust[area], shape)
@@ -264,27 +264,27 @@ class _Plate:
         x0, y0 = self._free_place(generator, 22)
         angle = math.radians(generator.uniform(35, 145))
         half, bend = generator.uniform(11, 24), generator.uniform(-0.012, 0.012)
-        width, depth = generator.uniform(0.9, 1.4), generator.uniform(2.0, 3.2)
+        width, depth = generator.uniform(0.8, 1.4), generator.uniform(0.9, 2.8)
         area, x, y = self.window(x0, y0, half + 8, half + 8)
         along = (x - x0) * math.cos(angle) + (y - y0) * math.sin(angle)
         across = (y - y0) * math.cos(angle) - (x - x0) * math.sin(angle) - bend * along**2
         ends = np.clip((half - np.abs(along)) / 2, 0, 1)
         body = ends * np.exp(-0.5 * (across / width) ** 2)
         self.height[area] -= depth * body
-        self.albedo[area] += np.float32(0.16) * body
+        self.albedo[area] += np.float32(0.045 * depth) * body
         return self._box(area, (np.abs(across) <= 2 * width) & (ends > 0))
 
     def _dent(self, generator: np.random.Generator) -> BoxTuple:
         """A smooth pit."""
         radius = generator.uniform(5, 9)
-        return self._box(*self._pit(self._free_place(generator, 12), radius, generator.uniform(0.55, 0.85) * radius))
+        return self._box(*self._pit(self._free_place(generator, 12), radius, generator.uniform(0.45, 0.85) * radius))
 
     def _stain(self, generator: np.random.Generator) -> BoxTuple:
         """A filled dark blot with a ragged edge."""
         place = self._free_place(generator, 16)
         radius = generator.uniform(7, 13)
         distance, area = self._blot(generator, place, radius)
-        self.albedo[area] -= generator.uniform(0.13, 0.2) * np.clip((radius - distance) / 2, 0, 1)
+        self.albedo[area] -= generator.uniform(0.07, 0.2) * np.clip((radius - distance) / 2, 0, 1)
         return self._box(area, distance < radius)
 
     def _pit(
@@ -370,8 +370,8 @@ def _photograph(plate: _Plate, setup: Setup, generator: np.random.Generator) -> 
     slope = (along * np.float32(math.cos(angle)) + across * np.float32(math.sin(angle))) * np.float32(unit)
     picture = plate.albedo + np.float32(0.20 * setup.relief) * np.tanh(slope)
     picture -= np.float32(0.045 * setup.film) * plate.film
-    shadow = (-round(5 * unit * math.sin(angle)), -round(5 * unit * math.cos(angle)))
-    picture += np.float32(0.10 * setup.glint) * plate.dust
+    shadow = (-round(4 * unit * math.sin(angle)), -round(4 * unit * math.cos(angle)))
+    picture += np.float32(0.11 * setup.glint) * plate.dust
     picture -= np.float32(0.14 * max(0.0, setup.glint - 1)) * np.roll(plate.dust, shadow, (0, 1))
     fall = 1 - np.float32(setup.gradient) * np.linspace(0, 1, size, dtype=np.float32)
     picture *= fall[None, :] * np.float32(setup.gain)
