@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
+from support import packages
 
 from edge.backends import open_backend
 from edge.models.manager import ModelManager
@@ -11,6 +14,7 @@ from edge.models.prover import OpenBackend
 from edge.models.settings import ModelsSettings
 from lineside.client.models import announcement
 from lineside.package import Package
+from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
 ACTOR = "engineer"
@@ -63,3 +67,24 @@ def chunks(folder: Path, step: int = 1 << 18) -> Iterator[model_pb2.PushChunk]:
 
 def push(models: ModelManager, folder: Path) -> model_pb2.ModelStatus:
     return models.push(announcement(folder), chunks(folder), ACTOR)
+
+
+def score(models: ModelManager) -> float:
+    """Score of the one detection that the serving model raises on the standard picture."""
+    with models.slot.lease() as model:
+        return float(model.answer(packages.picture()).found.scores[0])
+
+
+def refused(action: Callable[[], object], reason: Reason, word: str) -> None:
+    """The action is refused with this reason, and its words match."""
+    with pytest.raises(ContractError, match=word) as caught:
+        action()
+    assert caught.value.reason is reason
+
+
+def states(models: ModelManager) -> dict[str, str]:
+    """State of each version."""
+    return {
+        status.model.version: model_pb2.ModelState.Name(status.state).removeprefix("MODEL_STATE_")
+        for status in models.list()
+    }

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import grpc
 import pytest
-from support import packages
-from support.pushes import Told, manager
 
 from edge.models.manager import ModelManager
 from edge.service.models import ModelsServicer
@@ -20,12 +18,6 @@ from lineside.client.models import ModelsClient, announcement
 from lineside.package import Package
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2, model_pb2_grpc
-
-
-@pytest.fixture
-def models(tmp_path: Path) -> Iterator[ModelManager]:
-    with manager(tmp_path / "data", Told()) as made:
-        yield made
 
 
 @pytest.fixture
@@ -42,16 +34,6 @@ def target(models: ModelManager) -> Iterator[str]:
 def client(target: str) -> Iterator[ModelsClient]:
     with ModelsClient(target, timeout=60) as made:
         yield made
-
-
-@pytest.fixture
-def one(tmp_path: Path) -> Package:
-    return packages.make_anchor_package(tmp_path / "one")
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Package:
-    return packages.make_anchor_package(tmp_path / "two", version="1.1.0", bias=0.1)
 
 
 def test_every_call_answers(client: ModelsClient, one: Package, two: Package) -> None:
