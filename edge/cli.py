@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(parsed.file, parsed.log_level)
     except (ContractError, OSError, ValueError) as error:
         print(f"lineside station: {error}", file=sys.stderr)
+        return 2
+    except sqlite3.Error as error:
+        print(f"lineside station: the mentoring log cannot be used: {error}", file=sys.stderr)
         return 2
 
 

@@ -114,6 +114,13 @@ def test_every_door_is_open(station: StationProcess, client: InspectionClient) -
         assert b"<html" in page.read().lower()
 
 
+def test_it_has_told_malloc_to_keep_blocks_of_a_pictures_size(station: StationProcess) -> None:
+    environment = Path(f"/proc/{station.addresses.pid}/environ").read_bytes().split(b"\0")
+    if any(name.startswith("MALLOC_") for name in os.environ):
+        pytest.skip("these tests run with MALLOC_ variables of their own, which the station respects")
+    assert b"MALLOC_MMAP_THRESHOLD_=1073741824" in environment
+
+
 def test_a_click_is_told_to_watchers_and_is_in_the_log(station: StationProcess, client: InspectionClient) -> None:
     answer = client.inspect_pixels(picture(), part_id="P-2")
     detection = answer.detections[0].detection_id
@@ -301,6 +308,30 @@ def test_an_unknown_key_is_one_line_that_names_the_possible_ones(tmp_path: Path)
         assert done.returncode == 2
         assert done.stderr.count("\n") == 1
         assert "unknown key grpc.port; possible here: listen, workers" in done.stderr
+
+
+def test_a_data_folder_that_holds_something_else_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data" / "log").mkdir(parents=True)
+    (tmp_path / "data" / "log" / "log.sqlite").write_bytes(b"not a database, " * 100)
+    torn = daemon(tmp_path)
+    with pytest.raises(StationFailedError, match="exit code 2"):
+        torn.start()
+    (line,) = [line for line in torn.tail(100).splitlines() if line.startswith("lineside station: ")]
+    assert "log.sqlite" in line
+    assert "Traceback" not in torn.tail(100)
+
+
+def test_a_data_folder_that_is_a_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"a file")
+    (tmp_path / "station.toml").write_text('[station]\nname = "line-1"\n')
+    done = subprocess.run(
+        [sys.executable, "-m", "edge", "run", str(tmp_path / "station.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "data" in done.stderr
 
 
 def test_a_second_station_on_the_same_folder_or_port_is_refused_in_one_line(
