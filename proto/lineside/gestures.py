@@ -1,15 +1,19 @@
 """A click becomes labels: the table of what each gesture says about which areas. Pure.
 
     gesture                      label states
-    confirm, poor box            the detection's areas: its class PRESENT; the others ABSENT where classes exclude
+    confirm, poor box            the detection's areas (*): its class PRESENT; the others ABSENT where classes exclude
                                  each other, else UNKNOWN
     reject                       the detection's areas: every class ABSENT
-    wrong class, it is c         the detection's areas: predicted class ABSENT, c PRESENT
+    wrong class, it is c         the detection's areas: predicted class ABSENT, c PRESENT (*)
     wrong class, not said which  the detection's areas: predicted class ABSENT, the others UNKNOWN
     unsure                       UNKNOWN
     missed defect, class c       the areas the training assigner gives to the box: c PRESENT
     frame healthy                every area, every class ABSENT
     frame complete               every area not otherwise spoken of: every class ABSENT
+
+(*) A detection of an anchor head comes with every anchor that would raise its box. What denies it (reject, wrong class)
+speaks about all of them. What affirms it makes PRESENT only those that training gives to such a box and leaves the rest
+UNKNOWN, as training does: anchors that merely overlap, taught as defects, would flood the next model with false alarms.
 
 Where gestures meet on an area: PRESENT outweighs ABSENT (a reject beside a confirmed defect must not erase it), and
 what an operator said of an area outweighs what follows from the whole frame. Areas that operators were unsure or
@@ -25,9 +29,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside.areas import Head, Indices
+from lineside.areas import AnchorGrid, Head, Indices
 from lineside.assign import assign, overlapping
-from lineside.boxes import as_boxes
+from lineside.boxes import as_boxes, iou
 from lineside.letterbox import Letterbox
 from lineside.records import Gesture, Judgement, MentoringRecord, Outcome, RecordedDetection
 
@@ -93,6 +97,18 @@ def labels_of(
             return detection.areas
         return overlapping(head, letterbox.to_model(as_boxes([detection.box]))[0], AREA_IOU)
 
+    def affirm(detection: RecordedDetection, areas: Indices, class_index: int) -> None:
+        sure = areas
+        if isinstance(head, AnchorGrid):
+            box = letterbox.to_model(as_boxes([detection.box]))
+            assigned = assign(head, box)
+            sure = np.intersect1d(areas, assigned.areas)
+            if len(sure) == 0:
+                sure = areas[[int(iou(head.boxes()[areas], box)[:, 0].argmax())]]
+            unsettled[np.setdiff1d(areas, sure)] = True
+            unsettled[assigned.ignored] = True
+        _mark(present, absent, sure, class_index, exclusive)
+
     for judgement in record.judgements:
         trouble = _trouble(judgement, number, detections)
         if trouble:
@@ -106,9 +122,11 @@ def labels_of(
             assert judgement.box is not None
             assert judgement.class_name is not None
             box = letterbox.to_model(as_boxes([judgement.box]))
-            areas = assign(head, box).areas
+            assigned = assign(head, box)
+            areas = assigned.areas
             _mark(present, absent, areas, number[judgement.class_name], exclusive)
             spoken[areas] = True
+            unsettled[assigned.ignored] = True
             drawn_areas.append(areas)
             drawn_boxes.append(np.repeat(box, len(areas), axis=0))
         else:
@@ -121,9 +139,9 @@ def labels_of(
             elif judgement.gesture is Gesture.WRONG_CLASS:
                 absent[areas, number[detection.class_name]] = True
                 if judgement.class_name is not None:
-                    _mark(present, absent, areas, number[judgement.class_name], exclusive)
+                    affirm(detection, areas, number[judgement.class_name])
             else:
-                _mark(present, absent, areas, number[detection.class_name], exclusive)
+                affirm(detection, areas, number[detection.class_name])
 
     states = np.full(present.shape, UNKNOWN, np.int8)
     if whole is not None:

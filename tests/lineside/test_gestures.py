@@ -127,6 +127,42 @@ def test_another_head_finds_the_areas_anew_from_the_box() -> None:
     assert np.argwhere(labels(item, recorded=GRID).states[:, 0] == ABSENT).ravel().tolist() == [2]
 
 
+ANCHORS = AnchorGrid(levels=(AnchorLevel(rows=4, columns=4, stride=16, shapes=((16, 16), (32, 32))),))
+
+
+def anchor_labels(item: MentoringRecord) -> AreaLabels:
+    return labels_of(item, head=ANCHORS, recorded_head=ANCHORS, classes=CLASSES, exclusive=True, letterbox=LETTERBOX)
+
+
+@pytest.mark.parametrize("gesture", [Gesture.CONFIRM, Gesture.POOR_BOX, Gesture.WRONG_CLASS])
+def test_affirming_an_anchor_detection_makes_present_what_training_would_and_leaves_the_rest_open(
+    gesture: Gesture,
+) -> None:
+    # Area 10 is the 16 x 16 anchor at row 1, column 1 (pixels 16..32), area 11 the 32 x 32 one around it (IoU 0.25),
+    # area 12 the next 16 x 16 anchor to the right (IoU 0).
+    name = "stain" if gesture is Gesture.WRONG_CLASS else None
+    clicked = record(
+        [detection(0, [10, 11, 12], box=(16, 16, 32, 32))],
+        [event(gesture, 0, class_name=name), event(Gesture.FRAME_COMPLETE)],
+    )
+    result = anchor_labels(clicked)
+    kind = 2 if gesture is Gesture.WRONG_CLASS else 0
+    assert np.argwhere(result.states == PRESENT).tolist() == [[10, kind]]
+    denied = ABSENT if gesture is Gesture.WRONG_CLASS else UNKNOWN
+    assert result.states[[11, 12]].tolist() == [[denied, UNKNOWN, UNKNOWN]] * 2
+    assert np.flatnonzero(result.spoken).tolist() == [10, 11, 12]
+
+
+def test_rejecting_an_anchor_detection_denies_every_anchor_that_would_raise_it() -> None:
+    result = anchor_labels(record([detection(0, [10, 11, 12], box=(16, 16, 32, 32))], [event(Gesture.REJECT, 0)]))
+    assert (result.states[[10, 11, 12]] == ABSENT).all()
+
+
+def test_an_anchor_detection_whose_box_fits_none_of_its_areas_well_still_teaches_the_nearest() -> None:
+    result = anchor_labels(record([detection(0, [10, 13], box=(0, 0, 16, 16))], [event(Gesture.CONFIRM, 0)]))
+    assert len(np.argwhere(result.states == PRESENT)) == 1
+
+
 gestures_about_detections = st.sampled_from([Gesture.CONFIRM, Gesture.REJECT, Gesture.WRONG_CLASS, Gesture.UNSURE])
 
 
