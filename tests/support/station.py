@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge.backends import open_backend
 from edge.backends.contract import Backend, BackendError, Images, Outputs
@@ -25,6 +26,7 @@ from edge.verdict import RecipeSettings
 from lineside.client.inspection import InspectionClient
 from lineside.ids import new_frame_id
 from lineside.package import Package
+from lineside.reasons import ContractError
 
 
 class KeptFrames:
@@ -127,6 +129,12 @@ class Listening:
     def __exit__(self, *_: object) -> None:
         self.client.close()
         self.server.close()
+
+
+def refusal(call: object) -> ContractError:
+    with pytest.raises(ContractError) as error:
+        call()  # type: ignore[operator]
+    return error.value
 
 
 def png(pixels: np.ndarray) -> bytes:
