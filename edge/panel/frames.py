@@ -16,6 +16,7 @@ from edge.mentoring.log import MentoringLog
 from lineside.pixels import Pixels, decode, encode_jpeg
 from lineside.reasons import ContractError, Reason
 
+_CLOSE_QUALITY = 95
 _KEPT_DECODED = 3
 _KEPT_SHOWN = 16
 _KEPT_BYTES = 256 << 20
@@ -160,7 +161,9 @@ class Frames:
         Raises:
             ContractError: DETECTION_UNKNOWN, there is no such frame; RECORD_CORRUPT; REQUEST_MALFORMED.
         """
-        return encode_jpeg(cut(self._pixels(frame_id), view), self._quality)
+        # A part of a frame is looked at closely: JPEG's blocks must not pass for a texture of the surface.
+        quality = self._quality if view.box is None else max(self._quality, _CLOSE_QUALITY)
+        return encode_jpeg(cut(self._pixels(frame_id), view), quality)
 
     def _pixels(self, frame_id: str) -> Pixels:
         shown = self.shown(frame_id)
