@@ -1,4 +1,7 @@
-"""`lineside station run|check FILE`, and the same as `python -m edge`. Parses, calls one function, maps errors."""
+"""`lineside station run|check FILE`, `lineside station keys FOLDER NAME`, and the same as `python -m edge`.
+
+Parses, calls one function, maps errors.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if parsed.command == "check":
             return _check(parsed.file)
+        if parsed.command == "keys":
+            return _keys(parsed.folder, parsed.name)
         return _run(parsed.file, parsed.log_level)
     except (ContractError, OSError, ValueError) as error:
         print(f"lineside station: {error}", file=sys.stderr)
@@ -50,7 +55,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     check = commands.add_parser("check", help="say whether the configuration is right, start nothing")
     check.add_argument("file", type=Path, metavar="station.toml")
+    keys = commands.add_parser("keys", help="make a pair of CURVE keys, for the station or for an operator")
+    keys.add_argument("folder", type=Path, metavar="FOLDER")
+    keys.add_argument("name", metavar="NAME", help="of the station or the operator")
     return parser
+
+
+def _keys(folder: Path, name: str) -> int:
+    from edge.frame import is_camera_name
+    from lineside.client.curve import make_keys
+
+    if not is_camera_name(name):
+        raise ValueError(f"{name!r} is no name for keys: use 1 to 64 letters, digits, '-', '_' or '.'")
+    public, secret = make_keys(folder, name)
+    print(f"{public}: to the other side\n{secret}: stays here, keep it secret")
+    return 0
 
 
 def _check(file: Path) -> int:
