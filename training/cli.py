@@ -16,7 +16,7 @@ from pathlib import Path
 
 from lineside.reasons import ContractError
 
-COMMANDS = ("train", "evaluate", "report", "recipes")
+COMMANDS = ("train", "calibrate", "evaluate", "report", "recipes")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--resume", action="store_true", help="go on from the saved state")
     train.set_defaults(run=_train)
 
+    calibrate = commands.add_parser("calibrate", parents=[common, data], help="choose a checkpoint's thresholds")
+    calibrate.add_argument("checkpoint", type=Path)
+    calibrate.add_argument("--beta", type=float, default=1.0, help="above 1 recall counts more (default: 1)")
+    calibrate.set_defaults(run=_calibrate)
+
     evaluate = commands.add_parser("evaluate", parents=[common, data], help="figures of a checkpoint on both domains")
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
@@ -122,6 +127,29 @@ def _train(options: argparse.Namespace) -> int:
         print(json.dumps({"stage": "done", "checkpoint": str(path)}), flush=True)
     else:
         print(path)
+    return 0
+
+
+def _calibrate(options: argparse.Namespace) -> int:
+    from training.checkpoint import load_metadata
+    from training.data.sources import parse_source
+    from training.run import calibrate, load_original
+
+    set_threads(options.threads)
+    original = load_original(parse_source(options.data), options.experiment)
+    with _display(options.progress) as show:
+        path = calibrate(
+            options.checkpoint,
+            original,
+            beta=options.beta,
+            on_picture=lambda done, total: show("calibrating", done, total, {"stage": "calibrating"}),
+        )
+    thresholds = load_metadata(path).thresholds
+    if options.progress == "json":
+        print(json.dumps({"stage": "done", "thresholds": dict(thresholds)}), flush=True)
+    else:
+        for name, value in thresholds.items():
+            print(f"{name:<20} {value:.2f}")
     return 0
 
 

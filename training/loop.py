@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +64,9 @@ class NothingToLearnError(ValueError):
 class RunOptions:
     """How a run is carried out; nothing here changes what it learns but `stop_after` and `budget_seconds`."""
 
+    prefetch: bool | None = None
+    """Prepare the next batch on a second thread meanwhile; None: where the network has more than one thread."""
+
     resume: bool = False
     """Continue from the state in the output folder, where there is one."""
     save_every: int = 0
@@ -107,7 +112,7 @@ def train(
     _check(config, original, new, parent)
     out.mkdir(parents=True, exist_ok=True)
     sampler = _sampler(config, original, new, parent, report)
-    run = _Run(config, sampler, parent)
+    run = _Run(config, parent)
     fingerprint = _fingerprint(config, original, new)
     state_path, history_path = out / STATE_NAME, out / HISTORY_NAME
     first = 0
@@ -117,10 +122,13 @@ def train(
     started = time.monotonic()
     steps = config.steps
     recent: list[Losses] = []
-    with open(history_path, "a" if first else "w", encoding="utf-8") as history:
+    with (
+        open(history_path, "a" if first else "w", encoding="utf-8") as history,
+        _batches(sampler, options.prefetch) as batch_of,
+    ):
         step = first
         while step < steps:
-            recent.append(run.step(step, steps))
+            recent.append(run.step(batch_of(step), step, steps))
             step += 1
             seconds = time.monotonic() - started
             if options.budget_seconds is not None and step - first == _JUDGED:
@@ -156,9 +164,8 @@ _JUDGED = 20
 class _Run:
     """Network, its average and the optimiser of one run."""
 
-    def __init__(self, config: TrainConfig, sampler: Sampler, parent: Checkpoint | None) -> None:
+    def __init__(self, config: TrainConfig, parent: Checkpoint | None) -> None:
         self.config = config
-        self.sampler = sampler
         torch.manual_seed(config.seed)
         network = Detector(config.detector)
         if config.from_parent and parent is not None:
@@ -177,13 +184,13 @@ class _Run:
         self.mixed = uses_bfloat16(config.precision)
         self.rate = 0.0
 
-    def step(self, step: int, steps: int) -> Losses:
+    def step(self, batch: Batch, step: int, steps: int) -> Losses:
         """One optimiser step on the batch of that number."""
         settings = self.config.optimiser
         self.rate = learning_rate(step, steps, highest=settings.learning_rate, warm_up=settings.warm_up)
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate
-        losses = self.losses(self.sampler.batch(step))
+        losses = self.losses(batch)
         self.optimiser.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
@@ -202,6 +209,23 @@ class _Run:
         if self.config.optimiser.average:
             self.network.load_state_dict(self.average.values)
         self.network.eval()
+
+
+@contextlib.contextmanager
+def _batches(sampler: Sampler, prefetch: bool | None) -> Iterator[Callable[[int], Batch]]:
+    """Gives the batch of a step. Batches are pure functions of the step, so preparing one ahead changes nothing."""
+    if not (torch.get_num_threads() > 1 if prefetch is None else prefetch):
+        yield sampler.batch
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="batches") as worker:
+        ahead: dict[int, Future[Batch]] = {}
+
+        def batch_of(step: int) -> Batch:
+            now = ahead.pop(step, None) or worker.submit(sampler.batch, step)
+            ahead[step + 1] = worker.submit(sampler.batch, step + 1)
+            return now.result()
+
+        yield batch_of
 
 
 def uses_bfloat16(precision: str) -> bool:

@@ -18,6 +18,7 @@ from training.data.sources import EXPERIMENTS, Source, load_set
 from training.data.sources import load_experiment as load_source_experiment
 from training.evaluate.figures import Figures, OnPicture, evaluate_predictor
 from training.evaluate.predictor import Predictor
+from training.evaluate.thresholds import best_thresholds
 from training.loop import NothingToLearnError, OnProgress, RunOptions, train
 from training.models.anchors import fit_shapes
 from training.models.config import BackboneConfig, DetectorConfig
@@ -98,6 +99,11 @@ def load_data(request: TrainRequest) -> tuple[Dataset, Dataset | None]:
     return load_set(request.source), None
 
 
+def load_original(source: Source, experiment: str | None = None) -> Dataset:
+    """The original pictures of a source."""
+    return load_data(TrainRequest(recipe="", source=source, experiment=experiment, out=Path()))[0]
+
+
 def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | None) -> TrainConfig:
     """The recipe's configuration for this network and this request.
 
@@ -160,6 +166,27 @@ def evaluate_experiment(
         evaluate_predictor(predictor, experiment.eval_original, domain="original", on_picture=on_picture),
         evaluate_predictor(predictor, experiment.eval_new, domain="new", on_picture=on_picture),
     )
+
+
+def calibrate(path: Path, dataset: Dataset, *, beta: float = 1.0, on_picture: OnPicture | None = None) -> Path:
+    """Chooses a checkpoint's threshold per class, best by F measure on fully annotated pictures, and writes them down.
+
+    Args:
+        path: the checkpoint.
+        dataset: pictures with all their defects; healthy ones count false alarms. The training set does: a small
+            network under augmentation hardly remembers it, and evaluation pictures stay unseen.
+        beta: above 1 recall counts more.
+        on_picture: called after each picture.
+    """
+    checkpoint = load(path)
+    predictor = Predictor(checkpoint.detector)
+    answers = []
+    for sample in dataset:
+        answers.append((sample, predictor.detect(sample.picture.read())))
+        if on_picture is not None:
+            on_picture(len(answers), len(dataset))
+    thresholds = best_thresholds(answers, dataset.classes, beta=beta)
+    return save(path, checkpoint.detector, dataclasses.replace(checkpoint.metadata, thresholds=thresholds))
 
 
 def write_figures(path: Path, figures: tuple[Figures, ...]) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from pathlib import Path
 
 import numpy as np
 
 from lineside.boxes import as_boxes
+from lineside.pixels import encode_png
 from training.config import OptimiserConfig, TrainConfig
 from training.data.augment import AugmentConfig
 from training.data.crops import CropConfig
@@ -104,3 +107,42 @@ def quick(config: DetectorConfig, **changes: object) -> TrainConfig:
         optimiser=OptimiserConfig(average=0.9),
     )
     return dataclasses.replace(plain, **changes)  # type: ignore[arg-type]
+
+
+def pcb_folder(folder: Path, *, each: int = 4) -> Path:
+    """A small folder in DeepPCB's layout with a splits.json: dark (`open`) and bright (`short`) squares."""
+    roles: dict[str, list[str]] = {}
+    for group, role in enumerate(("original_train", "original_eval", "new_mentoring", "new_eval")):
+        data = squares(4 * each, seed=group, name=role).defective
+        for number, sample in enumerate(data.samples[:each]):
+            name = f"{group:05}{number:03}"
+            place = folder / "PCBData" / f"group{group:05}"
+            for kind, pixels in (("test", sample.picture.read()), ("temp", np.full((SIDE, SIDE), 128, np.uint8))):
+                path = place / f"{group:05}" / f"{name}_{kind}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(encode_png(pixels))
+            lines = [
+                " ".join(str(round(value)) for value in box) + f" {kind + 1}"
+                for box, kind in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True)
+            ]
+            text = place / f"{group:05}_not" / f"{name}.txt"
+            text.parent.mkdir(parents=True, exist_ok=True)
+            text.write_text("\n".join(lines) + "\n")
+            roles.setdefault(role, []).append(f"group{group:05}/{group:05}/{name}_test.png")
+    experiment = {
+        "train": "original_train",
+        "eval_original": "original_eval",
+        "mentoring": "new_mentoring",
+        "eval_new": "new_eval",
+        "acquisition_shift_on_new": True,
+    }
+    level = {"blur_sigma": 0.8, "contrast": 0.75, "brightness": 0, "gradient": 0.1, "angle_deg": 35, "noise": 0.03}
+    document = {
+        "root": "PCBData",
+        "classes": {"1": "open", "2": "short", "3": "mousebite", "4": "spur", "5": "copper", "6": "pin-hole"},
+        "roles": roles,
+        "experiments": {"same_parts_and_acquisition": experiment},
+        "acquisition_shift": {"default": {"seed": 1, "level": "mild"}, "levels": {"mild": level}},
+    }
+    (folder / "splits.json").write_text(json.dumps(document))
+    return folder

@@ -48,5 +48,5 @@ def healthy(detector: DetectorConfig) -> TrainConfig:
     return dataclasses.replace(mentored(detector), recipe="healthy", whole_frames=True)
 
 
-TRANSFER_STEPS = 2000
+TRANSFER_STEPS = 1500
 TRANSFER_RATE = 2e-3
