@@ -121,9 +121,12 @@ channel.addEventListener("connection", () => {
   }
   health();
 });
+let stuck = false;
 outbox.addEventListener("change", () => {
   const words = /** @type {Record<string, string>} */ ({ NETWORK: say("lost"), STORAGE_FULL: say("log_full"), STORAGE_FAULT: say("log_fault") });
   told.waiting(outbox.waiting, outbox.trouble && (words[outbox.trouble] ?? outbox.troubleMessage));
+  if (stuck && outbox.waiting === 0) told.tell("saved", say("all_saved"));
+  stuck = outbox.waiting > 0 && (stuck || outbox.trouble !== "");
   health();
 });
 outbox.addEventListener("settled", (event) => {

@@ -15,8 +15,6 @@ const FACTORS = [1.5, 3, 7, Infinity];
 const FIRST_FACTOR = 1;
 /** A finger that taps twice must not answer for a detection it has not seen. */
 const ARMED_MS = 150;
-/** An acknowledgement takes milliseconds. After this the next one is shown, and the line says what is not saved yet. */
-const PATIENCE_MS = 500;
 /** These need no look at the picture. */
 const BLIND = new Set(["SKIP", "UNDO"]);
 const ABOUT_FRAME = new Set(["FRAME_HEALTHY", "FRAME_COMPLETE"]);
@@ -115,7 +113,7 @@ export class Judge {
     const label = [say(gesture.toLowerCase()), className || (target.detection_id ? item.class_name : "")].filter(Boolean).join(" · ");
     told.tell("saving", say("saving"));
     const word = speaker.say(target, gesture, { className, seconds: this.#seconds(), label, item });
-    const ack = await Promise.race([word, patience()]);
+    const ack = await speaker.soon(word);
     if (ack !== null && ack.code !== 0) {
       // The refusal itself is shown by whoever hears all of them (app.js).
       if (ack.reason === "DETECTION_UNKNOWN" || ack.reason === "FEEDBACK_CONFLICT") queue.done();
@@ -134,7 +132,7 @@ export class Judge {
     const undone = speaker.undo();
     if (undone === null) return;
     told.tell("saving", say("saving"));
-    const ack = await Promise.race([undone.word, patience()]);
+    const ack = await speaker.soon(undone.word);
     if (ack !== null && ack.code !== 0) return;
     told.tell(ack === null ? "idle" : "saved", ack === null ? "" : say("undone", { what: undone.spoken.label }));
     const { item, target } = undone.spoken;
@@ -235,9 +233,4 @@ export class Judge {
       else button.disabled = this.#item === null || (!this.#seen && !BLIND.has(name));
     }
   }
-}
-
-/** @returns {Promise<null>} */
-function patience() {
-  return new Promise((resolve) => setTimeout(() => resolve(null), PATIENCE_MS));
 }

@@ -8,11 +8,13 @@ import { keepHere, keptHere, newKey } from "./store.js";
 /** @typedef {import("./types.js").Ack} Ack */
 /** @typedef {import("./types.js").Box} Box */
 /** @typedef {import("./feedback.js").Target} Target */
-/** @typedef {{key: string, target: Target, operator: string, label: string, item: Item | null}} Spoken */
+/** @typedef {{key: string, target: Target, operator: string, revision: number, label: string, item: Item | null}} Spoken */
 /** @typedef {{className?: string, box?: Box, seconds: number, label: string, item: Item | null}} Details */
 
 const REMEMBERED = 30;
 const HISTORY = "history";
+/** An acknowledgement takes milliseconds. After this the operator goes on, and the page says what is not saved yet. */
+const PATIENCE_MS = 500;
 const WHOLE = new Set(["GESTURE_FRAME_HEALTHY", "GESTURE_FRAME_COMPLETE"]);
 
 export class Speaker extends EventTarget {
@@ -37,6 +39,7 @@ export class Speaker extends EventTarget {
     } catch {
       this.#history = [];
     }
+    for (const { target, operator, revision } of this.#history) this.#revisions.heard(target, operator, revision);
     outbox.addEventListener("settled", (event) => {
       const { feedback: said, ack } = /** @type {CustomEvent} */ (event).detail;
       if (ack.code === 0) {
@@ -79,7 +82,8 @@ export class Speaker extends EventTarget {
    */
   say(target, gesture, details) {
     const message = this.#message(target, gesture, this.operator, details);
-    this.#history.push({ key: message.key, target, operator: this.operator, label: details.label, item: details.item });
+    const { key, operator, revision } = message;
+    this.#history.push({ key, target, operator, revision, label: details.label, item: details.item });
     this.#remember();
     return this.#outbox.add(message);
   }
@@ -107,6 +111,23 @@ export class Speaker extends EventTarget {
     this.#remember();
     const details = { seconds: 0, label: spoken.label, item: null };
     return { spoken, word: this.#outbox.add(this.#message(spoken.target, "RETRACT", spoken.operator, details)) };
+  }
+
+  /**
+   * The station's word if it comes soon; null where it does not, or where nothing goes through at present.
+   * @param {Promise<Ack>} word
+   * @returns {Promise<Ack | null>}
+   */
+  soon(word) {
+    return new Promise((resolve) => {
+      const stuck = () => {
+        if (this.#outbox.trouble) resolve(null);
+      };
+      this.#outbox.addEventListener("change", stuck);
+      setTimeout(() => resolve(null), PATIENCE_MS);
+      void word.then(resolve).finally(() => this.#outbox.removeEventListener("change", stuck));
+      stuck();
+    });
   }
 
   /**

@@ -67,6 +67,7 @@ export const WORDS = {
   zoom_out: ["Wider", "Weiter", "Plus large", "縮小"],
   saving: ["Saving …", "Wird gespeichert …", "Enregistrement …", "保存中…"],
   saved: ["Saved: {what}", "Gespeichert: {what}", "Enregistré : {what}", "保存しました：{what}"],
+  all_saved: ["All saved", "Alles gespeichert", "Tout est enregistré", "すべて保存しました"],
   undone: ["Taken back: {what}", "Zurückgenommen: {what}", "Annulé : {what}", "取り消しました：{what}"],
   not_saved: ["{count} not saved yet", "{count} noch nicht gespeichert", "{count} pas encore enregistré(s)", "未保存 {count} 件"],
   refused: ["Not saved: {why}", "Nicht gespeichert: {why}", "Non enregistré : {why}", "保存できません：{why}"],
