@@ -183,23 +183,33 @@ class MentoringLogReader:
         }
 
     def record(self, frame_id: str) -> MentoringRecord | None:
-        """One frame's record, or None."""
-        row = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (frame_id,)).fetchone()
-        return None if row is None else self._record(row)
+        """One frame's record, all of it as of one moment, or None."""
+        # The station may delete a frame that nobody judged between two of these reads.
+        self._connection.execute("BEGIN")
+        try:
+            row = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (frame_id,)).fetchone()
+            return None if row is None else self._record(row)
+        finally:
+            self._connection.execute("COMMIT")
 
     def records(self, *, judged_only: bool = False) -> Iterator[MentoringRecord]:
-        """All records in the order they were kept, as of one moment.
+        """The records there are now, in the order they were kept.
+
+        A frame that the station deletes meanwhile (nobody judged it, and the disk is full) is left out. No transaction
+        is held between two records, however long the caller takes: it would keep the station's WAL from shrinking.
 
         Args:
             judged_only: leave out frames that nobody has said anything about.
         """
         rows = self._connection.execute(
-            "SELECT * FROM frames WHERE ? = 0 OR frame_id IN (SELECT frame_id FROM feedback)"
+            "SELECT frame_id FROM frames WHERE ? = 0 OR frame_id IN (SELECT frame_id FROM feedback)"
             " ORDER BY recorded_unix_ns, frame_id",
             (int(judged_only),),
         )
         for row in rows.fetchall():
-            yield self._record(row)
+            record = self.record(row["frame_id"])
+            if record is not None:
+                yield record
 
     def feedback(self, *, after: int = 0) -> Iterator[FeedbackEvent]:
         """Feedback events with a log sequence above `after`, in that order."""

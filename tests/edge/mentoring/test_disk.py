@@ -129,6 +129,21 @@ def test_a_picture_that_two_frames_have_stays_as_long_as_one_of_them(tmp_path: P
         assert log.health().image_bytes == sum(len(data) for data in pictures_in(tmp_path).values())
 
 
+def test_a_reader_leaves_out_frames_that_are_deleted_while_it_reads(tmp_path: Path) -> None:
+    with MentoringLog(tmp_path, settings(budget_gb=10 * PICTURE / (1 << 30)), ignore) as log, log.reader() as reader:
+        for seed in range(8):
+            offer(log, seed)
+        records = reader.records()
+        assert next(records).frame.camera_sequence == 0
+        for seed in range(8, 16):
+            offer(log, seed)
+        left = list(records)
+        assert 0 < len(left) < 7
+        for record in left:
+            assert len(record.detections) == 2
+            reader.image(record.frame)
+
+
 def test_a_disk_that_fills_up_is_cleaned_and_loses_nothing_judged(small_disk: Path) -> None:
     root = small_disk / "log"
     judged = []
