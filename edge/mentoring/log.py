@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
 
@@ -170,7 +171,10 @@ class MentoringLog(contextlib.AbstractContextManager["MentoringLog"]):
         """
         entry = FlushEntry(future=Future())
         if self._mailbox.put(entry):
-            entry.future.result(timeout)
+            try:
+                entry.future.result(timeout)
+            except FutureTimeoutError:  # before Python 3.11 not the built-in one
+                raise TimeoutError(f"the log still writes after {timeout} s") from None
 
     def reader(self) -> MentoringLogReader:
         """A read-only view of its own connection, for the calling thread; close it."""
