@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from loop.judging import Character
 from loop.operator import SimulatedOperator, Tally
 from loop.station import StationProcess
 from loop.stream import BackgroundLoad, Count, Part, send
-from loop.truth import TruthOf, of_dataset, usual_sides
+from loop.truth import Truth, TruthOf, of_dataset, usual_sides
 from training.checkpoint import load
 from training.config import TrainConfig
 from training.data.mentoring import MentoringData, read_log
@@ -208,8 +208,23 @@ class Loop:
             models.push(package.folder, on_progress=lambda done, total: advance(done, total, "pushing"))
             return models.activate(package.digest)
 
-    def mentor(self, *, title: str, seconds_limit: float = 600.0) -> Mentoring:
+    def mentor(
+        self,
+        *,
+        title: str,
+        cameras: Sequence[str] = (),
+        more_truth: TruthOf = lambda _: None,
+        on_frame: Callable[[], None] = lambda: None,
+        seconds_limit: float = 600.0,
+    ) -> Mentoring:
         """Streams the new domain's pictures by gRPC; the operator answers what the station keeps of them.
+
+        Args:
+            title: of the step.
+            cameras: of the station that the operator looks at as well.
+            more_truth: of their parts.
+            on_frame: called after each frame that the operator was shown.
+            seconds_limit: for everything.
 
         Raises:
             TimeoutError: the operator was not done within the limit.
@@ -224,12 +239,15 @@ class Loop:
             def show(tally: Tally) -> None:
                 words = f"{tally.total} clicks, {tally.seconds:.0f} s of the operator's time"
                 advance(min(tally.frames_shown, len(mentoring)), len(mentoring), words)
+                on_frame()
 
             def note(part: Part, result: inspection_pb2.InspectionResult) -> None:
                 del part
                 answered.append(result.frame_id)
 
-            truth: TruthOf = self.truth.get
+            def truth(part_id: str) -> Truth | None:
+                return self.truth.get(part_id) or more_truth(part_id)
+
             with (
                 SimulatedOperator(
                     grpc=addresses.grpc,
@@ -237,7 +255,7 @@ class Loop:
                     truth=truth,
                     character=self.plan.character,
                     seed=self.plan.seed,
-                    cameras=(MENTORING_CAMERA,),
+                    cameras=(MENTORING_CAMERA, *cameras),
                     usual_sides=usual_sides(list(self.truth.values())),
                     on_judged=show,
                 ) as operator,

@@ -113,6 +113,16 @@ class StationProcess:
             raise
         return self._addresses
 
+    def wait(self) -> int:
+        """Waits until it ends by itself; its exit code.
+
+        Raises:
+            RuntimeError: it was not started.
+        """
+        if self._process is None:
+            raise RuntimeError("the station was not started")
+        return self._process.wait()
+
     def stop(self) -> int:
         """Asks it to stop and waits; kills it when it does not. Idempotent.
 
