@@ -1,1 +1,1 @@
-"""Placeholder docstring: the owner of this folder rewrites it."""
+"""Every figure that the README quotes, one command each."""

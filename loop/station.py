@@ -218,7 +218,8 @@ def _value(value: object) -> str:
     if isinstance(value, (int, float)):
         return repr(value)
     if isinstance(value, (str, Path)):
-        return json.dumps(str(value), ensure_ascii=False)  # TOML's basic strings are JSON's, escapes included
+        # TOML's basic strings are JSON's, escapes included, but for DEL, which TOML wants escaped.
+        return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, Sequence):
         return "[" + ", ".join(_value(item) for item in value) + "]"
     raise TypeError(f"{value!r} has no form in TOML here; expected text, a number, a truth value, or a list of those")
