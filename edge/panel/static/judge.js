@@ -13,6 +13,8 @@ import { View } from "./view.js";
 /** How many times the box the view is wide, from close to far; the last is the whole frame. */
 const FACTORS = [1.5, 3, 7, Infinity];
 const FIRST_FACTOR = 1;
+/** Pictures fetched before they are asked for: the next one is there at once, and some when the network is not. */
+const AHEAD = 3;
 /** A finger that taps twice must not answer for a detection it has not seen. */
 const ARMED_MS = 150;
 /** These need no look at the picture. */
@@ -65,6 +67,9 @@ export class Judge {
       this.#overview.picture(null, [0, 0, 1, 1]);
       this.#view.look([0, 0, 1, 1], []);
       this.#overview.look([0, 0, 1, 1], []);
+      void this.#look();
+    } else if (item !== null && !this.#seen) {
+      // Its picture could not be had; the station may be back.
       void this.#look();
     }
     this.#enable();
@@ -184,8 +189,9 @@ export class Judge {
       if (this.#item !== item) return;
       this.#overview.picture(small, whole);
       this.#overview.look(whole, [{ box: item.box, label: "", kind: "asked" }]);
-      const next = this.parts.queue.upcoming[0];
-      if (next !== undefined) load(next.frame.frame_id, sideFor(this.#view.root), this.#region(next, FIRST_FACTOR)).catch(() => {});
+      for (const next of this.parts.queue.upcoming.slice(0, AHEAD)) {
+        load(next.frame.frame_id, sideFor(this.#view.root), this.#region(next, FIRST_FACTOR)).catch(() => {});
+      }
     } catch {
       if (this.#item === item && !this.#seen) byId("judge-note").textContent = say("picture_gone");
     }

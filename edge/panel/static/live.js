@@ -116,7 +116,7 @@ export class Live {
     const row = byId("recent");
     row.setAttribute("aria-label", say("recent"));
     row.replaceChildren(
-      ...recent.slice(-24).map(({ verdict }) => {
+      ...recent.slice(-15).map(({ verdict }) => {
         const mark = icon(SHAPES[verdict] ?? "unknown");
         mark.setAttribute("class", `recent-${verdict}`);
         return mark;

@@ -4,7 +4,7 @@ import { picture } from "./api.js";
 
 /** @typedef {import("./types.js").Box} Box */
 
-const REMEMBERED = 8;
+const REMEMBERED = 16;
 
 /** @type {Map<string, Promise<ImageBitmap>>} */
 const known = new Map();

@@ -120,7 +120,7 @@ export class View {
   #drawMarks(width, height, fit) {
     this.#svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     this.#svg.replaceChildren(
-      ...this.#marks.map(({ box, label, kind }) => {
+      ...this.#marks.filter(({ box }) => meet(box, this.#region)).map(({ box, label, kind }) => {
         const x = fit.left + (box[0] - this.#region[0]) * fit.scale;
         const y = fit.top + (box[1] - this.#region[1]) * fit.scale;
         const wide = Math.max(4, (box[2] - box[0]) * fit.scale);
@@ -141,4 +141,14 @@ export class View {
       }),
     );
   }
+}
+
+/**
+ * Whether two boxes have a pixel in common.
+ * @param {Box} one
+ * @param {Box} other
+ * @returns {boolean}
+ */
+function meet(one, other) {
+  return one[0] < other[2] && other[0] < one[2] && one[1] < other[3] && other[1] < one[3];
 }

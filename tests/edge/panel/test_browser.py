@@ -245,7 +245,7 @@ def test_an_acknowledgement_that_got_lost_on_the_way_counts_once(line: Line, tab
 def test_answers_given_offline_arrive_in_order_when_the_network_is_back(line: Line, tab: Tab) -> None:
     frames = [line.part([DENT]) for _ in range(3)][::-1]
     tab.open().ready("dent")
-    tab.until(lambda: len({url for url in tab.asked if "box=" in url}) == 2)  # the next one's picture is here already
+    tab.until(lambda: len({url for url in tab.asked if "box=" in url}) == 3)  # the next ones' pictures are here
     tab.page.context.set_offline(True)
     tab.page.wait_for_selector('#verdict[data-verdict="LOST"]')
     tab.page.keyboard.press("1")
@@ -275,6 +275,20 @@ def test_a_restart_of_the_station_is_survived_without_a_reload(line: Line, tab: 
     tab.until(lambda: [event.gesture for event in line.said()] == [Gesture.REJECT])
     tab.page.wait_for_selector('#health-items [data-name="connection"].health-good')
     tab.until(lambda: outbox(tab) == [])
+
+
+def test_a_picture_that_could_not_be_had_comes_by_itself_and_cannot_be_judged_before(line: Line, tab: Tab) -> None:
+    line.part([DENT])
+    tab.page.route("**/picture?*", lambda route: route.abort())
+    tab.open()
+    tab.until(lambda: tab.page.inner_text("#judge-note") == "The picture cannot be loaded")
+    tab.page.keyboard.press("1")
+    assert tab.page.is_disabled("[data-act=CONFIRM]")
+    assert tab.page.is_enabled("[data-act=SKIP]")
+    tab.page.unroute("**/picture?*")
+    line.part([])  # anything that happens makes the page look again
+    tab.ready("dent")
+    assert line.said() == []
 
 
 def test_a_final_refusal_is_shown_plainly_and_not_sent_for_ever(line: Line, tab: Tab) -> None:
