@@ -49,4 +49,4 @@ def healthy(detector: DetectorConfig) -> TrainConfig:
 
 
 TRANSFER_STEPS = 1500
-TRANSFER_RATE = 4e-3
+TRANSFER_RATE = 2e-3
