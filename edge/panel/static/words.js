@@ -43,7 +43,7 @@ export const WORDS = {
   about: ["{score} % sure · {waiting} to judge", "{score} % sicher · {waiting} offen", "sûr à {score} % · {waiting} à juger", "確度 {score} % · 残り {waiting} 件"],
   answers: ["Answers", "Antworten", "Réponses", "回答"],
   confirm: ["Yes, a defect", "Ja, ein Fehler", "Oui, un défaut", "はい、欠陥です"],
-  reject: ["No, nothing there", "Nein, da ist nichts", "Non, rien ici", "いいえ、異常なし"],
+  reject: ["No, nothing there", "Nein, da ist nichts", "Non, rien ici", "いいえ、正常"],
   wrong_class: ["Other defect", "Anderer Fehler", "Autre défaut", "別の欠陥"],
   poor_box: ["Poor box", "Rahmen schlecht", "Cadre imprécis", "枠が不正確"],
   unsure: ["Unsure", "Unsicher", "Incertain", "不明"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -400,3 +401,37 @@ def test_every_target_is_big_enough_for_a_glove_and_nothing_is_cut_off(
     assert tab.page.evaluate("document.getElementById('verdict-word').scrollWidth") <= size[0]
     tab.check()
     context.close()
+
+
+def test_screen_and_frame_pixels_are_each_others_inverse_and_regions_stay_inside(line: Line, tab: Tab) -> None:
+    tab.open()
+    generator = random.Random(7)
+    cases = []
+    for _ in range(300):
+        width, height = generator.randint(16, 4000), generator.randint(16, 4000)
+        x1, y1 = generator.uniform(0, width - 2), generator.uniform(0, height - 2)
+        box = [x1, y1, generator.uniform(x1 + 1, width), generator.uniform(y1 + 1, height)]
+        cases.append(
+            [box, width, height, generator.uniform(1, 9), generator.uniform(0.3, 3), generator.randint(40, 2000)]
+        )
+    found = tab.page.evaluate(
+        """async cases => {
+            const { around, contain, toFrame } = await import("/static/geometry.js");
+            return cases.map(([box, width, height, factor, aspect, side]) => {
+                const region = around(box, width, height, factor, aspect);
+                const fit = contain(region, side * aspect, side);
+                const x = (box[0] - region[0]) * fit.scale + fit.left;
+                const y = (box[1] - region[1]) * fit.scale + fit.top;
+                return [region, toFrame(region, fit, x, y)];
+            });
+        }""",
+        cases,
+    )
+    for (box, width, height, *_), (region, point) in zip(cases, found, strict=True):
+        assert 0 <= region[0] < region[2] <= width
+        assert 0 <= region[1] < region[3] <= height
+        middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
+        assert region[0] <= middle[0] <= region[2]
+        assert region[1] <= middle[1] <= region[3]
+        if region[0] <= box[0] <= region[2] and region[1] <= box[1] <= region[3]:
+            assert point == pytest.approx(box[:2], abs=1e-6)
