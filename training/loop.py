@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,6 +55,10 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+
+
+class DivergedError(ValueError):
+    """The loss is no number any more; nothing was saved."""
 
 
 class NothingToLearnError(ValueError):
@@ -105,6 +110,7 @@ def train(
 
     Raises:
         NothingToLearnError: the recipe needs something that was not given.
+        DivergedError: the loss became infinite or NaN.
         ValueError: the parent's network is another one.
     """
     options = options or RunOptions()
@@ -136,6 +142,11 @@ def train(
             if step % REPORT_EVERY == 0 or step == steps:
                 progress = _progress(recent, step, steps, seconds, seconds / (step - first) * (steps - step), run.rate)
                 recent.clear()
+                if not math.isfinite(progress.loss):
+                    raise DivergedError(
+                        f"the loss is {progress.loss} at step {step}; lower optimiser.learning_rate (now"
+                        f" {config.optimiser.learning_rate:g}), and look for broken pictures or labels"
+                    )
                 history.write(json.dumps(dataclasses.asdict(progress)) + "\n")
                 report(progress)
             last = step == steps or step == options.stop_after

@@ -12,7 +12,7 @@ from support.lessons import lessons, quick, squares, tiny
 
 from training.checkpoint import load
 from training.data.mentoring import MentoringData
-from training.loop import NothingToLearnError, Progress, RunOptions, train
+from training.loop import DivergedError, NothingToLearnError, Progress, RunOptions, train
 from training.models.detector import Detector
 
 
@@ -131,6 +131,14 @@ def test_a_log_that_teaches_nothing_says_why(tmp_path: Path) -> None:
     empty = dataclasses.replace(lessons(config.detector), frames=(), skipped=("3 x the operator was unsure",))
     with pytest.raises(NothingToLearnError, match="3 x the operator was unsure"):
         train(config, squares(), empty, tmp_path)
+
+
+def test_a_run_that_diverges_stops_and_leaves_no_checkpoint(tmp_path: Path) -> None:
+    config = quick(tiny(), steps=40)
+    wild = dataclasses.replace(config, optimiser=dataclasses.replace(config.optimiser, learning_rate=1e30))
+    with pytest.raises(DivergedError, match="lower optimiser"):
+        train(wild, squares(), None, tmp_path)
+    assert not (tmp_path / "checkpoint.safetensors").exists()
 
 
 def test_data_of_other_classes_is_refused(tmp_path: Path) -> None:
