@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside.areas import Head
+from lineside.areas import CellGrid, Head
 from lineside.assign import assign, overlapping
 from lineside.boxes import Boxes, area_of, clip
 from lineside.pixels import Pixels
 from training.data.augment import AugmentConfig, Turn, draw_turn
+from training.data.masks import assign_mask, cell_cover
 from training.data.prepared import Annotated, Mentored
 from training.losses.classification import ABSENT, PRESENT, UNKNOWN
 from training.models.config import DetectorConfig
@@ -81,19 +82,23 @@ class Cropper:
         left = _place(generator, cut, width, None if focus is None else (focus[0], focus[2]), item.inside[0::2])
         top = _place(generator, cut, height, None if focus is None else (focus[1], focus[3]), item.inside[1::2])
         pixels = turn.pixels(item.pixels[top : top + cut, left : left + cut])
+        mask = None if item.mask is None else turn.pixels(item.mask[top : top + cut, left : left + cut])
         boxes = turn.boxes(item.boxes - np.array([left, top, left, top], np.float32), cut)
         if cut != self.side:
-            shrinks = cut > self.side
-            pixels = cv2.resize(
-                np.ascontiguousarray(pixels),
-                (self.side, self.side),
-                interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR,
-            ).reshape(self.side, self.side, -1)
+            pixels = self._resized(pixels).reshape(self.side, self.side, -1)
+            mask = None if mask is None else self._resized(mask)
             boxes = boxes * np.float32(self.side / cut)
-        return self._labelled(np.asarray(pixels, np.uint8), boxes, item.classes)
+        return self._labelled(np.asarray(pixels, np.uint8), boxes, item.classes, mask)
 
-    def _labelled(self, pixels: Pixels, boxes: Boxes, classes: NDArray[np.int32]) -> Crop:
-        """Runs the assigner on the boxes inside."""
+    def _resized(self, picture: NDArray[np.generic]) -> NDArray[np.generic]:
+        shrinks = picture.shape[0] > self.side
+        interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+        return cv2.resize(np.ascontiguousarray(picture), (self.side, self.side), interpolation=interpolation)
+
+    def _labelled(
+        self, pixels: Pixels, boxes: Boxes, classes: NDArray[np.int32], mask: NDArray[np.generic] | None
+    ) -> Crop:
+        """Runs the assigner on the boxes inside; cells with a mask go by its pixels."""
         visible = clip(boxes, self.side, self.side)
         share = area_of(visible) / np.maximum(area_of(boxes), 1e-6)
         whole, partly = share >= SEEN, (share > 0) & (share < SEEN)
@@ -101,7 +106,10 @@ class Cropper:
         targets = np.zeros((self.head.count, 4), np.float32)
         for box in visible[partly]:
             states[overlapping(self.head, box, 0.3)] = UNKNOWN
-        assigned = assign(self.head, visible[whole])
+        if mask is not None and isinstance(self.head, CellGrid) and whole.any():
+            assigned = assign_mask(self.head, cell_cover(np.asarray(mask, np.uint8), self.head), visible[whole])
+        else:
+            assigned = assign(self.head, visible[whole])
         states[assigned.ignored] = UNKNOWN
         states[assigned.areas] = ABSENT
         states[assigned.areas, classes[whole][assigned.boxes]] = PRESENT

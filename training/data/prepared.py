@@ -17,7 +17,7 @@ from lineside.areas import Indices
 from lineside.boxes import Boxes
 from lineside.letterbox import Letterbox
 from lineside.pixels import Pixels, letterboxed
-from training.data.sample import Sample
+from training.data.sample import FilePicture, Sample
 from training.losses.classification import UNKNOWN
 from training.models.config import DetectorConfig
 
@@ -33,12 +33,14 @@ class Annotated:
     """pixels: uint8 (height, width, channels), the model's input. boxes: (n, 4) model pixels. classes: (n,).
 
     inside: x1, y1, x2, y2 of the picture within the letterbox, model pixels.
+    mask: uint8 (height, width), 255 on a defect, for a cell head; None: boxes only.
     """
 
     pixels: Pixels
     boxes: Boxes
     classes: Indices
     inside: tuple[int, int, int, int]
+    mask: NDArray[np.uint8] | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,7 +71,14 @@ def annotate(sample: Sample, config: DetectorConfig) -> Annotated:
     picture = sample.picture.read()
     geometry = letterbox_for(config, picture)
     left, top = geometry.left, geometry.top
+    mask: NDArray[np.uint8] | None = None
+    if sample.mask is not None and config.head == "cells":
+        drawn = FilePicture(path=sample.mask).read()
+        if drawn.shape[:2] != picture.shape[:2]:
+            raise ValueError(f"{sample.mask}: the mask is {drawn.shape[:2]}, its picture {picture.shape[:2]} pixels")
+        mask = letterboxed(drawn, geometry, channels=1, padding=0)[:, :, 0]
     return Annotated(
+        mask=mask,
         pixels=letterboxed(picture, geometry, channels=config.channels, padding=config.padding),
         boxes=geometry.to_model(sample.boxes),
         classes=np.asarray(sample.classes, np.int32),
