@@ -221,6 +221,7 @@ def _parent(parsed: argparse.Namespace, arguments: list[str]) -> int:
     if parsed.seeds < 1:
         raise ValueError(f"--seeds is {parsed.seeds}, expected at least 1")
     job = _job(parsed, 0)
+    _check_data(job)
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         out = parsed.out
@@ -244,6 +245,15 @@ def _parent(parsed: argparse.Namespace, arguments: list[str]) -> int:
                 print(f"pictures  {out / f'seed{seed}' / 'before_and_after.png'}")
         print(f"it took   {result['seconds']:.0f} s")
     return 0
+
+
+def _check_data(job: Job) -> None:
+    """Reads the lists, not the pictures: data that is not what it claims is told before anything is started."""
+    from training.data.sources import load_experiment, parse_source
+
+    source = parse_source(job.data)
+    if source.kind != "synthetic":
+        load_experiment(source, job.experiment)
 
 
 def _facts(job: Job, arguments: list[str]) -> dict[str, Any]:

@@ -263,8 +263,9 @@ class Loop:
             ):
                 parts = (Part(part_id=sample.name, pixels=sample.picture.read()) for sample in mentoring)
                 send(client, parts, camera=MENTORING_CAMERA, count=count, on_answer=note)
-                tally = operator.wait_for(answered, seconds_limit)
-        return Mentoring(count=count, tally=tally)
+                operator.wait_for(answered, seconds_limit)
+        # Only now: on other cameras there may have been one more frame to judge.
+        return Mentoring(count=count, tally=operator.tally)
 
     def swap(self, old: Package, new: Package, *, title: str) -> Swap:
         """Replaces the serving model while a background load keeps coming, and checks each of its replies.
