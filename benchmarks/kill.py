@@ -12,6 +12,7 @@ tests/story/test_power_cut.py does.)
 from __future__ import annotations
 
 import argparse
+import collections
 import contextlib
 import dataclasses
 import hashlib
@@ -25,7 +26,7 @@ import sys
 import tempfile
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,8 @@ LINE_PCS = 2
 OPERATORS = 2
 REPEATED_SHARE = 0.3
 """Of an operator's messages, those that were acknowledged before and are sent again."""
+REPEATABLE = 500
+"""Of an operator's latest acknowledged messages, so many may be sent again."""
 LONGEST_LIFE_SECONDS = 0.8
 """Of a station from ready to killed; uniform from 0."""
 SIDE = 64
@@ -93,6 +96,7 @@ class Crowd:
         self._pictures: dict[str, str] = {}
         self._open: list[inspection_pb2.InspectionResult] = []
         self._said: dict[str, Said] = {}
+        self._latest: dict[str, collections.deque[Said]] = {}
         self._report = KillReport(seed=seed)
         works: list[tuple[str, Callable[[random.Random], None]]] = [
             *((f"line-pc-{number}", self._send_pictures) for number in range(LINE_PCS)),
@@ -174,7 +178,7 @@ class Crowd:
     def _messages(self, chance: random.Random, name: str) -> tuple[list[mentoring_pb2.Feedback], dict[str, Said]]:
         with self._lock:
             taken, self._open = self._open[-8:], self._open[:-8]
-            known = [one for one in self._said.values() if one.message.operator == name]
+            known = list(self._latest.get(name, ()))
         new = [message for result in taken for message in _gestures(result, chance, name)]
         repeats = chance.sample(known, min(len(known), round(len(new) * REPEATED_SHARE / (1 - REPEATED_SHARE))))
         messages = [*new, *(one.message for one in repeats)]
@@ -187,8 +191,10 @@ class Crowd:
                 self._lose(f"{message.key} was acknowledged as {before.log_sequence}, then refused: {ack.reason}")
             return
         with self._lock:
-            self._said.setdefault(message.key, Said(message=message, log_sequence=ack.log_sequence))
             self._report.repeated += before is not None
+            if before is None:
+                said = self._said[message.key] = Said(message=message, log_sequence=ack.log_sequence)
+                self._latest.setdefault(message.operator, collections.deque(maxlen=REPEATABLE)).append(said)
         if before is not None and (ack.log_sequence != before.log_sequence or not ack.duplicate):
             self._lose(f"{message.key} was acknowledged as {before.log_sequence}, then as {ack.log_sequence}")
 
@@ -242,6 +248,7 @@ def run(
         crowd = stack.enter_context(Crowd(station.start(), seed))
         waiter = threading.Event()
         damage = KillReport()
+        missing: dict[str, str] = {}
         looked_at = 0
         for _ in range(kills):
             waiter.wait(chance.uniform(0, LONGEST_LIFE_SECONDS))
@@ -250,33 +257,29 @@ def run(
             promised = crowd.said()
             station.start()
             damage.kills += 1
-            check(station.log_folder, promised, crowd.picture_of, damage, pictures_from=looked_at)
+            # What was said since the last look; everything is looked at once more at the end. A whole look each time
+            # would take longer and longer, and the station would live as long.
+            missing |= check(station.log_folder, promised[looked_at:], crowd.picture_of, damage)
             looked_at = len(promised)
-            on_kill(_sum(crowd.report(), damage))
-    report = crowd.report()
-    check(station.log_folder, crowd.said(), crowd.picture_of, damage)
-    return _sum(report, damage)
+            on_kill(_sum(crowd.report(), damage, missing))
+    missing |= check(station.log_folder, crowd.said(), crowd.picture_of, damage)
+    return _sum(crowd.report(), damage, missing)
 
 
-def check(
-    root: Path,
-    promised: Sequence[Said],
-    picture_of: Callable[[str], str],
-    damage: KillReport,
-    *,
-    pictures_from: int = 0,
-) -> None:
-    """Compares a log with what was acknowledged, and adds to `damage` what is not as promised.
+def check(root: Path, promised: Sequence[Said], picture_of: Callable[[str], str], damage: KillReport) -> dict[str, str]:
+    """Compares a log with what was acknowledged.
 
     Args:
         root: the log's folder; its station may be at work.
-        promised: oldest first.
+        promised: the events to look for.
         picture_of: SHA-256 of the picture that was sent for a frame.
-        damage: to be added to.
-        pictures_from: only the frames and pictures of `promised` from this place on are read.
+        damage: is told of a log that is not sound as a whole.
+
+    Returns:
+        What is not as it was acknowledged: trouble by key.
     """
     with contextlib.closing(sqlite3.connect(f"file:{root / DATABASE_NAME}?mode=ro", uri=True)) as connection:
-        (verdict,) = connection.execute("PRAGMA integrity_check").fetchone()
+        (verdict,) = connection.execute("PRAGMA quick_check").fetchone()
         strays = connection.execute("PRAGMA foreign_key_check").fetchall()
         (damage.duplicated,) = connection.execute(
             "SELECT COUNT(*) - (SELECT COUNT(*) FROM (SELECT DISTINCT frame_id, detection_id, missed_index, operator,"
@@ -285,14 +288,14 @@ def check(
     if verdict != "ok" or strays:
         damage.troubles.append(f"the database is not sound: {verdict}, {len(strays)} rows without their frame")
     with MentoringLogReader(root) as reader:
-        events = {event.key: event for event in reader.feedback()}
-        for place, said in enumerate(promised):
-            trouble = _event_trouble(said, events.get(said.message.key))
-            if not trouble and place >= pictures_from:
-                trouble = _frame_trouble(said.message.frame_id, reader, picture_of)
-            if trouble:
-                damage.lost += 1
-                damage.troubles.append(f"{said.message.key}, acknowledged as {said.log_sequence}: {trouble}")
+        first = min((said.log_sequence for said in promised), default=1)
+        events = {event.key: event for event in reader.feedback(after=first - 1)}
+        looked = {
+            said.message.key: _event_trouble(said, events.get(said.message.key))
+            or _frame_trouble(said.message.frame_id, reader, picture_of)
+            for said in promised
+        }
+    return {key: trouble for key, trouble in looked.items() if trouble}
 
 
 def _event_trouble(said: Said, event: FeedbackEvent | None) -> str:
@@ -346,13 +349,13 @@ def _gestures(
     ]
 
 
-def _sum(report: KillReport, damage: KillReport) -> KillReport:
+def _sum(report: KillReport, damage: KillReport, missing: Mapping[str, str]) -> KillReport:
     return dataclasses.replace(
         report,
         kills=damage.kills,
-        lost=report.lost + damage.lost,
+        lost=report.lost + len(missing),
         duplicated=damage.duplicated,
-        troubles=[*report.troubles, *damage.troubles],
+        troubles=[*report.troubles, *damage.troubles, *(f"{key}: {trouble}" for key, trouble in missing.items())],
     )
 
 
