@@ -14,7 +14,9 @@ from typing import Any
 
 import torch
 
+from lineside.client.errors import StationUnreachableError
 from lineside.client.inspection import InspectionClient
+from lineside.reasons import ContractError
 from lineside.records import Gesture
 from lineside.synthetic import CHANGED, ORIGINAL, write_setup
 from loop.answers import PackageAnswers
@@ -172,7 +174,8 @@ def report(figures: dict[str, Any]) -> str:
 
 def tell_clicks(grpc: str, say: Callable[[str], None]) -> None:
     """Tells every feedback event that has become durable, until the station ends; for a thread."""
-    with contextlib.suppress(Exception), InspectionClient(grpc) as client, client.watch() as events:
+    over = (ContractError, StationUnreachableError)
+    with contextlib.suppress(*over), InspectionClient(grpc) as client, client.watch() as events:
         for event in events:
             if event.HasField("feedback"):
                 feedback = event.feedback.feedback
@@ -196,7 +199,7 @@ class _Live:
     def show(self) -> None:
         """What is to be seen now."""
         seen = self._observer.seen().get(LINE_CAMERA, Seen())
-        self._show(seen.inspected, 0, f"{seen.inspected} parts, {seen.lately:.2f} alarms a part ({self._words})")
+        self._show(seen.inspected, 0, f"{seen.lately:.2f} alarms a part, {seen.inspected} parts, {self._words}")
 
     def alarms(self, words: str) -> float:
         """Alarms per part from now on."""

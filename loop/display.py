@@ -12,7 +12,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 Advance = Callable[[int, int, str], None]
 """Pieces done, pieces in all (0: not known), and a few words."""
@@ -37,14 +38,15 @@ class BarDisplay:
     """Bars on a terminal; a context manager."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
+        # Columns of fixed width, so that in a narrow terminal the words give way and the bars stay.
         self._progress = Progress(
-            TextColumn("{task.description:<34}"),
-            BarColumn(bar_width=28),
-            TaskProgressColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=False),
-            TextColumn("[dim]{task.fields[words]}"),
+            TextColumn("{task.description}", table_column=Column(width=30, no_wrap=True)),
+            BarColumn(bar_width=14, table_column=Column(width=14)),
+            TaskProgressColumn(table_column=Column(width=5)),
+            TimeElapsedColumn(table_column=Column(width=8)),
+            TextColumn("[dim]{task.fields[words]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
             console=Console(file=stream or sys.stderr),
+            expand=True,
         )
 
     def __enter__(self) -> BarDisplay:

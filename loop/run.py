@@ -237,7 +237,7 @@ class Loop:
         with self.display.step(title) as advance:
 
             def show(tally: Tally) -> None:
-                words = f"{tally.total} clicks, {tally.seconds:.0f} s of the operator's time"
+                words = f"{tally.total} clicks, {tally.seconds:.0f} operator seconds"
                 advance(min(tally.frames_shown, len(mentoring)), len(mentoring), words)
                 on_frame()
 
