@@ -12,13 +12,13 @@ from edge.backends import open_backend
 from edge.models.slot import ServingModel
 from lineside.areas import CellGrid
 from lineside.boxes import as_boxes, clip
-from lineside.decode import Found, decode_anchors, decode_cells
+from lineside.decode import Found, decode_anchors
 from lineside.package import Package
 from lineside.pixels import Pixels
 from lineside.v1 import inspection_pb2
 from training.data.sample import Dataset
 from training.evaluate.figures import Figures, figures_of
-from training.evaluate.predictor import FLOOR, Answer
+from training.evaluate.predictor import FLOOR, Answer, cells_by_falling_threshold
 
 SAME_SCORE = 1e-3
 """Two answers of one model to one frame differ by less."""
@@ -46,7 +46,8 @@ class PackageAnswers:
         parameters, head = self.package.manifest.decode, self.package.head
         if isinstance(head, CellGrid):
             heat = np.asarray(outputs["heat"][0], np.float32)
-            low = decode_cells(heat, head, thresholds=self._floor, parameters=parameters)
+            deployed = np.array([item.threshold for item in self.package.manifest.classes], np.float32)
+            low = cells_by_falling_threshold(heat, head, deployed, parameters)
         else:
             low = decode_anchors(
                 np.asarray(outputs["boxes"][0], np.float32),

@@ -81,16 +81,16 @@ class Predictor:
         head = self.detector.head
         if isinstance(head, CellGrid):
             heat = torch.sigmoid(output.logits)[0].numpy().reshape(head.rows, head.columns, -1)
-            both = [
-                decode_cells(heat, head, thresholds=limit, parameters=self.parameters)
-                for limit in (self._floor, self.thresholds)
-            ]
+            both = (
+                cells_by_falling_threshold(heat, head, self.thresholds, self.parameters),
+                decode_cells(heat, head, thresholds=self.thresholds, parameters=self.parameters),
+            )
         else:
             boxes, scores, classes, areas = (value[0].numpy() for value in top_candidates(output, TOP_K))
-            both = [
-                decode_anchors(boxes, scores, classes, areas, thresholds=limit, parameters=self.parameters)
-                for limit in (self._floor, self.thresholds)
-            ]
+            both = (
+                decode_anchors(boxes, scores, classes, areas, thresholds=self._floor, parameters=self.parameters),
+                decode_anchors(boxes, scores, classes, areas, thresholds=self.thresholds, parameters=self.parameters),
+            )
 
         def in_frame(found: Found) -> Found:
             boxes = clip(geometry.to_frame(found.boxes), geometry.frame_width, geometry.frame_height)
@@ -99,9 +99,59 @@ class Predictor:
         return Answer(found=in_frame(both[0]), deployed=in_frame(both[1]))
 
 
+def cells_by_falling_threshold(
+    heat: NDArray[np.float32],
+    grid: CellGrid,
+    thresholds: NDArray[np.float32],
+    parameters: model_pb2.DecodeParameters,
+    *,
+    floor: float = FLOOR,
+    factor: float = 0.6,
+) -> Found:
+    """What a cell head would find below its thresholds as well, for mean average precision.
+
+    At one low threshold neighbouring defects run into one region. So the thresholds are lowered step by step, and each
+    step adds only regions that touch none found before: those of the deployed thresholds stay as the station raises
+    them.
+
+    Args:
+        heat: (rows, columns, C), 0 to 1.
+        grid: the cells.
+        thresholds: (C,), the deployed ones.
+        parameters: of the grouping.
+        floor: the lowest threshold.
+        factor: from one step to the next.
+    """
+    found = [decode_cells(heat, grid, thresholds=thresholds, parameters=parameters)]
+    taken = np.zeros((len(thresholds), grid.count), bool)
+    limit = thresholds
+    while (limit > floor).any():
+        for kind, cells in zip(found[-1].classes, found[-1].areas, strict=True):
+            taken[kind, cells] = True
+        limit = np.maximum(limit * np.float32(factor), np.float32(floor))
+        step = decode_cells(heat, grid, thresholds=limit, parameters=parameters)
+        fresh = [
+            number
+            for number, (kind, cells) in enumerate(zip(step.classes, step.areas, strict=True))
+            if not taken[kind, cells].any()
+        ]
+        found.append(_only(step, np.array(fresh, np.intp)))
+    whole = Found(
+        boxes=np.concatenate([part.boxes for part in found]),
+        scores=np.concatenate([part.scores for part in found]),
+        classes=np.concatenate([part.classes for part in found]),
+        areas=tuple(cells for part in found for cells in part.areas),
+    )
+    best = np.argsort(-whole.scores, kind="stable")[: parameters.maximum_detections]
+    return _only(whole, best)
+
+
 def at_thresholds(found: Found, thresholds: NDArray[np.float32]) -> Found:
     """The detections at or above their class's threshold."""
-    keep = np.flatnonzero(found.scores >= thresholds[found.classes])
+    return _only(found, np.flatnonzero(found.scores >= thresholds[found.classes]))
+
+
+def _only(found: Found, keep: NDArray[np.intp]) -> Found:
     return Found(
         boxes=found.boxes[keep],
         scores=found.scores[keep],
