@@ -13,8 +13,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lineside.reasons import ContractError
+
+if TYPE_CHECKING:
+    from training.data.sample import Experiment
 
 COMMANDS = ("train", "calibrate", "evaluate", "report", "recipes")
 
@@ -49,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument(
         "--data", required=True, metavar="KIND:PLACE", help="deeppcb, magnetic_tile, synthetic, coco or yolo"
     )
+    data.add_argument("--new", metavar="KIND:PLACE", help="the new domain's set, where --data is a single set")
     data.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
     data.add_argument("--level", choices=("mild", "medium", "strong"), help="of the simulated second camera")
 
@@ -100,6 +105,7 @@ def _train(options: argparse.Namespace) -> int:
         recipe=options.recipe,
         source=parse_source(options.data),
         out=options.out,
+        new=parse_source(options.new) if options.new else None,
         experiment=options.experiment,
         level=options.level,
         log=options.log,
@@ -132,11 +138,10 @@ def _train(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from training.checkpoint import load_metadata
-    from training.data.sources import parse_source
-    from training.run import calibrate, load_original
+    from training.run import calibrate
 
     set_threads(options.threads)
-    original = load_original(parse_source(options.data), options.experiment)
+    original = _experiment(options).train
     with _display(options.progress) as show:
         path = calibrate(
             options.checkpoint,
@@ -155,15 +160,12 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from training.checkpoint import load
-    from training.data.sources import load_experiment, parse_source
     from training.evaluate.text import table
     from training.run import evaluate_experiment, keep_figures, write_figures
 
     set_threads(options.threads)
     checkpoint = load(options.checkpoint)
-    experiment = load_experiment(
-        parse_source(options.data), options.experiment, level=options.level, size=checkpoint.metadata.config.width
-    )
+    experiment = _experiment(options)
     with _display(options.progress) as show:
         figures = evaluate_experiment(
             checkpoint, experiment, lambda done, total: show("evaluating", done, total, {"stage": "evaluating"})
@@ -179,11 +181,10 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from training.data.sources import load_experiment, parse_source
     from training.evaluate.html import write_report
 
     set_threads(options.threads)
-    experiment = load_experiment(parse_source(options.data), options.experiment, level=options.level)
+    experiment = _experiment(options)
     with _display(options.progress) as show:
         write_report(
             options.out,
@@ -201,6 +202,13 @@ def _recipes(_: argparse.Namespace) -> int:
     for name, recipe in RECIPES.items():
         print(f"{name:<20} {(recipe.__doc__ or '').strip().splitlines()[0]}")
     return 0
+
+
+def _experiment(options: argparse.Namespace) -> Experiment:
+    from training.data.sources import load_experiment, parse_source
+
+    new = parse_source(options.new) if options.new else None
+    return load_experiment(parse_source(options.data), options.experiment, level=options.level, new=new)
 
 
 def set_threads(count: int | None) -> None:

@@ -14,8 +14,7 @@ from training.config import TrainConfig
 from training.data.mentoring import MentoringData, read_log
 from training.data.prepared import letterbox_for
 from training.data.sample import Dataset, Experiment
-from training.data.sources import EXPERIMENTS, Source, load_set
-from training.data.sources import load_experiment as load_source_experiment
+from training.data.sources import Source, load_experiment
 from training.evaluate.figures import Figures, OnPicture, evaluate_predictor
 from training.evaluate.predictor import Predictor
 from training.evaluate.thresholds import best_thresholds
@@ -29,7 +28,6 @@ logger = logging.getLogger(__name__)
 SIZES = {"deeppcb": 320, "magnetic_tile": 256, "synthetic": 256}
 """Side of the network's input in pixels where a kind of data has a usual one."""
 USUAL_SIZE = 320
-FIGURES_NAME = "figures.json"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +37,8 @@ class TrainRequest:
     recipe: str
     source: Source
     out: Path
+    new: Source | None = None
+    """The new domain's set, where `source` is a single set."""
     experiment: str | None = None
     level: str | None = None
     """Of the simulated second camera."""
@@ -93,15 +93,8 @@ def run_training(request: TrainRequest, on_progress: OnProgress | None = None) -
 
 def load_data(request: TrainRequest) -> tuple[Dataset, Dataset | None]:
     """The original pictures, and the new domain's with its labels where the data has two domains."""
-    if request.source.kind in EXPERIMENTS:
-        experiment = load_source_experiment(request.source, request.experiment, level=request.level)
-        return experiment.train, experiment.mentoring
-    return load_set(request.source), None
-
-
-def load_original(source: Source, experiment: str | None = None) -> Dataset:
-    """The original pictures of a source."""
-    return load_data(TrainRequest(recipe="", source=source, experiment=experiment, out=Path()))[0]
+    experiment = load_experiment(request.source, request.experiment, level=request.level, new=request.new)
+    return experiment.train, experiment.mentoring if len(experiment.mentoring) else None
 
 
 def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | None) -> TrainConfig:
@@ -159,13 +152,21 @@ def network_for(original: Dataset, request: TrainRequest) -> DetectorConfig:
 
 def evaluate_experiment(
     checkpoint: Checkpoint, experiment: Experiment, on_picture: OnPicture | None = None
-) -> tuple[Figures, Figures]:
-    """A checkpoint on both domains, original first, at its own thresholds."""
+) -> tuple[Figures, ...]:
+    """A checkpoint on the domains there are, original first, at its own thresholds.
+
+    Raises:
+        ValueError: the checkpoint knows other classes.
+    """
     predictor = Predictor(checkpoint.detector, checkpoint.metadata.thresholds)
-    return (
-        evaluate_predictor(predictor, experiment.eval_original, domain="original", on_picture=on_picture),
-        evaluate_predictor(predictor, experiment.eval_new, domain="new", on_picture=on_picture),
-    )
+    figures = []
+    for domain, dataset in experiment.evaluation:
+        if dataset.classes != checkpoint.metadata.config.classes:
+            raise ValueError(
+                f"the checkpoint knows classes {checkpoint.metadata.config.classes}, the data has {dataset.classes}"
+            )
+        figures.append(evaluate_predictor(predictor, dataset, domain=domain, on_picture=on_picture))
+    return tuple(figures)
 
 
 def calibrate(path: Path, dataset: Dataset, *, beta: float = 1.0, on_picture: OnPicture | None = None) -> Path:

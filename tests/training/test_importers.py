@@ -284,9 +284,23 @@ def test_data_of_an_unknown_kind_or_place_is_refused(text: str) -> None:
         parse_source(text)
 
 
+def test_two_sets_make_two_domains(tmp_path: Path) -> None:
+    first, second = parse_source(f"coco:{coco_folder(tmp_path)}"), parse_source(f"yolo:{yolo_folder(tmp_path / 'new')}")
+    alone = load_experiment(first)
+    assert [domain for domain, _ in alone.evaluation] == ["original"]
+    assert len(alone.mentoring) == 0
+    with pytest.raises(ValueError, match="the new domain's classes"):
+        load_experiment(first, new=second)
+    yolo_folder(tmp_path / "new", names="names: [dent, scratch]\n")
+    both = load_experiment(first, new=second)
+    assert [(domain, len(dataset)) for domain, dataset in both.evaluation] == [("original", 2), ("new", 2)]
+
+
 def test_a_set_has_no_experiment(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="has one set"):
-        load_experiment(parse_source(f"coco:{tmp_path}"))
+    with pytest.raises(ValueError, match="is one set"):
+        load_experiment(parse_source(f"coco:{tmp_path}"), "natural")
+    with pytest.raises(ValueError, match="has its own new domain"):
+        load_experiment(parse_source("synthetic"), new=parse_source(f"coco:{tmp_path}"))
     with pytest.raises(ValueError, match="has several sets"):
         load_set(parse_source("synthetic"))
     with pytest.raises(ValueError, match="a number from 0"):

@@ -161,6 +161,12 @@ class Experiment:
     """New domain: what the station sees while operators answer; its labels are the simulated operator's truth."""
     eval_new: Dataset
 
+    @property
+    def evaluation(self) -> tuple[tuple[str, Dataset], ...]:
+        """Name and set of each domain that has pictures to be judged by, original first."""
+        both = (("original", self.eval_original), ("new", self.eval_new))
+        return tuple((domain, dataset) for domain, dataset in both if len(dataset))
+
 
 def labels(boxes: Sequence[Sequence[float]], classes: Sequence[int]) -> tuple[Boxes, Indices]:
     """Boxes and classes as arrays, also where there are none."""

@@ -3,8 +3,8 @@
     deeppcb[:FOLDER]        with --experiment
     magnetic_tile[:FOLDER]  with --experiment
     synthetic[:SEED]        the embedded line, before and after its light changes
-    coco:FILE               one annotated set
-    yolo:FOLDER             one annotated set
+    coco:FILE               one annotated set; a second one can be named as the new domain
+    yolo:FOLDER             the same
 
 A folder that is not given is looked for by the kind's name in LINESIDE_DATA, or in ../shared/data.
 """
@@ -65,29 +65,51 @@ def data_root() -> Path:
 
 
 def load_experiment(
-    source: Source, experiment: str | None = None, *, level: str | None = None, size: int | None = None
+    source: Source,
+    experiment: str | None = None,
+    *,
+    level: str | None = None,
+    size: int | None = None,
+    new: Source | None = None,
 ) -> Experiment:
     """The two domains of a source.
 
+    A single set stands for its whole domain, for training as for evaluation; which file is which is the caller's care.
+
     Args:
-        source: of a kind with experiments.
+        source: where the pictures are.
         experiment: by name; the kind's usual one by default.
         level: of the simulated second camera, where the experiment has one.
         size: side of a synthetic picture in pixels.
+        new: the set of the new domain, where `source` is a single set too. None: there is no new domain.
 
     Raises:
         FileNotFoundError, ValueError: the data is not what it claims to be.
     """
+    if source.kind in SETS:
+        return _experiment_of_sets(source, new, experiment)
+    if new is not None:
+        raise ValueError(f"{source.kind} has its own new domain; a second set goes with {' or '.join(SETS)} only")
     name = experiment or DEFAULT_EXPERIMENT.get(source.kind, "")
     if source.kind == "deeppcb":
         return deeppcb.load_experiment(source.folder, name, level=level)
     if source.kind == "magnetic_tile":
         return magnetic_tile.load_experiment(source.folder, name, level=level)
-    if source.kind == "synthetic":
-        if not (source.place or "0").isdigit():
-            raise ValueError(f"data is synthetic:{source.place}, expected synthetic:SEED with a number from 0")
-        return synthetic.load_experiment(seed=int(source.place or 0), size=size or synthetic.SIZE)
-    raise ValueError(f"{source.kind} has one set and no experiment; expected one of {', '.join(EXPERIMENTS)}")
+    if not (source.place or "0").isdigit():
+        raise ValueError(f"data is synthetic:{source.place}, expected synthetic:SEED with a number from 0")
+    return synthetic.load_experiment(seed=int(source.place or 0), size=size or synthetic.SIZE)
+
+
+def _experiment_of_sets(source: Source, new: Source | None, experiment: str | None) -> Experiment:
+    if experiment is not None:
+        raise ValueError(
+            f"experiment is {experiment!r}, but {source.kind} is one set; name the new domain's set instead"
+        )
+    original = load_set(source)
+    changed = load_set(new) if new is not None else Dataset(name="none", classes=original.classes, samples=())
+    if changed.classes != original.classes:
+        raise ValueError(f"the new domain's classes are {changed.classes}, the original's {original.classes}")
+    return Experiment(name=original.name, train=original, eval_original=original, mentoring=changed, eval_new=changed)
 
 
 def load_set(source: Source) -> Dataset:

@@ -11,7 +11,7 @@ from typing import Any
 import jinja2
 
 from training.checkpoint import Metadata, load, write_atomically
-from training.data.sample import Dataset, Experiment
+from training.data.sample import Experiment
 from training.evaluate import plots
 from training.evaluate.figures import Figures, OnPicture, figures_of
 from training.evaluate.predictor import Predictor
@@ -58,11 +58,10 @@ def page_of(file: Path, experiment: Experiment, on_picture: OnPicture | None = N
     checkpoint = load(file)
     metadata = checkpoint.metadata
     predictor = Predictor(checkpoint.detector, metadata.thresholds)
-    domains: tuple[tuple[str, Dataset], ...] = (("original", experiment.eval_original), ("new", experiment.eval_new))
-    total = sum(len(dataset) for _, dataset in domains)
+    total = sum(len(dataset) for _, dataset in experiment.evaluation)
     done = 0
     figures, drawn_curves, drawn_pictures = [], {}, {}
-    for domain, dataset in domains:
+    for domain, dataset in experiment.evaluation:
         if dataset.classes != metadata.config.classes:
             raise ValueError(f"{file.name} knows classes {metadata.config.classes}, the data has {dataset.classes}")
         answers = []
