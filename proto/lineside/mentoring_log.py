@@ -89,7 +89,7 @@ CREATE TABLE feedback (
 CREATE INDEX feedback_by_frame ON feedback (frame_id);
 """
 
-# What stands of an operator's words about a target is his highest revision, as in lineside.fold; RETRACT leaves nothing.
+# What stands of an operator's words about a target is his highest revision, as in lineside.fold; RETRACT: nothing.
 _UNDECIDED = """
 WITH recent AS (
     SELECT frame_id, recorded_unix_ns FROM frames ORDER BY recorded_unix_ns DESC, frame_id DESC LIMIT :frames
