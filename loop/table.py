@@ -45,18 +45,18 @@ def table(rows: Mapping[str, Mapping[str, float | None]], *, title: str = "") ->
 
 
 def counts(values: Mapping[str, float | int | None]) -> str:
-    """One line a count, names as words."""
+    """One line a count, names as words; a mean of counts that is no whole number has one digit more."""
     width = max(len(name) for name in values)
-    return "\n".join(f"{name.replace('_', ' '):<{width}}  {number(value)}" for name, value in values.items())
+    lines = []
+    for name, value in values.items():
+        text = "-" if value is None else f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+        lines.append(f"{name.replace('_', ' '):<{width}}  {text}")
+    return "\n".join(lines)
 
 
 def number(value: float | int | None) -> str:
-    """Shares and rates with two digits, counts without; a dash where nothing was measured."""
-    if value is None:
-        return "-"
-    if isinstance(value, int) or value >= 100:
-        return f"{value:.0f}"
-    return f"{value:.2f}"
+    """A share or a rate with two digits; a dash where nothing was measured."""
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _line(name: str, cells: Sequence[str], first: int) -> str:

@@ -78,13 +78,14 @@ def test_a_table_has_a_line_a_model_and_a_dash_where_nothing_was_measured() -> N
     assert lines[5].split() == ["candidate", "|", *["0.86"] * 5, "|", *["0.81"] * 5]
 
 
-@pytest.mark.parametrize(("value", "text"), [(None, "-"), (3, "3"), (0.0, "0.00"), (1.005, "1.00"), (812.5, "812")])
+@pytest.mark.parametrize(("value", "text"), [(None, "-"), (3, "3.00"), (0.0, "0.00"), (1.239, "1.24")])
 def test_numbers_are_written_as_what_they_are(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
 def test_counts_are_named_in_words() -> None:
-    assert counts({"frames_lost": 0, "clicks": 12}).splitlines() == ["frames lost  0", "clicks       12"]
+    lines = counts({"frames_lost": 0.0, "clicks": 12, "answers": 2.5, "none": None}).splitlines()
+    assert lines == ["frames lost  0", "clicks       12", "answers      2.5", "none         -"]
 
 
 def test_a_folders_digest_is_of_names_and_bytes(tmp_path: Path) -> None:
