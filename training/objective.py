@@ -1,8 +1,13 @@
 """The objective: L = L_S + lambda * L_W (Cordier et al., equation 3).
 
 Both sides are the same sum: classification of the areas somebody spoke about (on annotated pictures: those the
-assigner gives to defects), classification of the background, weighted apart so that it cannot drown the former, and
-regression of the boxes a person drew. UNKNOWN states and machine boxes get no gradient at all.
+assigner gives to defects), divided by their number; classification of the background, divided by the same number, so
+that thousands of background areas cannot drown the former (RetinaNet's rule; Lin et al., 2017); regression of the boxes
+a person drew. UNKNOWN states and machine boxes get no gradient at all.
+
+    L_side = sum over spoken of l / n + background * sum over other known areas of l / max(n, pictures) + boxes * L_box
+
+n is the number of spoken areas. Where hardly anybody spoke, the number of pictures keeps the background in bounds.
 """
 
 from __future__ import annotations
@@ -13,7 +18,7 @@ import torch
 
 from training.data.batches import Batch
 from training.losses.boxes import box_regression
-from training.losses.classification import masked_classification
+from training.losses.classification import UNKNOWN, masked_classification
 from training.models.detector import RawOutput
 
 
@@ -25,10 +30,11 @@ class ObjectiveConfig:
     """Focal exponent; 0 is the paper's cross-entropy."""
     weak: float = 1.0
     """Lambda, the weight of the new domain; the paper's is 1."""
-    background: float = 150.0
-    """Weight of the mean loss of the original pictures' background areas, of which there are hundreds a defect."""
-    background_new: float = 150.0
-    """The same for background that follows from whole new frames (healthy, complete, OMNIA, full annotation)."""
+    background: float = 0.8
+    """Weight of a background area of the original pictures against a defect's area."""
+    background_new: float = 2.0
+    """The same in new frames (healthy, complete, OMNIA) against an area an operator spoke about. Larger, because half
+    of what operators speak about is background already, and the hardest of it."""
     boxes: float = 1.0
     """Weight of box regression."""
 
@@ -59,7 +65,8 @@ def _side(
 ) -> torch.Tensor:
     logits, states, spoken = output.logits[chosen_n], batch.states[chosen_n], batch.spoken[chosen_n]
     loss = masked_classification(logits, states, spoken, gamma=config.gamma)
-    loss = loss + background * masked_classification(logits, states, ~spoken, gamma=config.gamma)
+    counted = (spoken & (states != UNKNOWN).any(dim=-1)).sum().clamp(min=max(1, logits.shape[0]))
+    loss = loss + background * masked_classification(logits, states, ~spoken, gamma=config.gamma, number=counted)
     if output.boxes is not None:
         loss = loss + config.boxes * box_regression(
             output.boxes[chosen_n], batch.targets[chosen_n], batch.taught[chosen_n]

@@ -48,11 +48,11 @@ def test_only_selected_areas_count_in_sum_and_number() -> None:
     assert masked_classification(logits, states, ~first).item() == pytest.approx(2.30259, abs=1e-5)
 
 
-def test_weights_count_in_sum_and_number() -> None:
+def test_a_sum_can_be_divided_by_the_number_of_other_areas() -> None:
     logits, states = example()
-    # (3 * 0.57982 + 1 * 2.30259) / 4 = 1.01051
-    loss = masked_classification(logits, states, weights_na=torch.tensor([[3.0, 1.0]]))
-    assert loss.item() == pytest.approx(1.01051, abs=1e-5)
+    # (0.57982 + 2.30259) / 5 = 0.57648
+    loss = masked_classification(logits, states, number=torch.tensor(5))
+    assert loss.item() == pytest.approx(0.57648, abs=1e-5)
 
 
 def test_with_everything_known_and_gamma_zero_it_is_binary_cross_entropy() -> None:

@@ -13,7 +13,7 @@ from training.models.detector import RawOutput
 from training.objective import ObjectiveConfig, objective
 
 U, A, P = -1, 0, 1
-PLAIN = ObjectiveConfig(gamma=0.0, weak=1.0, background=10.0, background_new=4.0, boxes=2.0)
+PLAIN = ObjectiveConfig(gamma=0.0, weak=1.0, background=5.0, background_new=4.0, boxes=2.0)
 
 
 def batch(states: list[list[int]], spoken: list[list[bool]], new: list[bool], taught: bool = False) -> Batch:
@@ -38,19 +38,19 @@ LN2 = math.log(2)
 
 def test_the_whole_by_hand() -> None:
     # All logits 0: every known state costs ln 2.
-    # Original: one defect area (ln 2 / 1), two background areas (10 * 2 ln 2 / 2):     11 ln 2
-    # New:      two spoken areas (2 ln 2 / 2), one background area (4 * ln 2 / 1):       5 ln 2
+    # Original: one defect area (ln 2 / 1), two background areas against it (5 * 2 ln 2 / 1):      11 ln 2
+    # New:      two spoken areas (2 ln 2 / 2), one background area against them (4 * ln 2 / 2):     3 ln 2
     item = batch([[P, A, A], [P, A, A]], [[True, False, False], [True, True, False]], [False, True])
     losses = objective(output([[0.0] * 3] * 2), item, PLAIN)
     assert losses.original.item() == pytest.approx(11 * LN2)
-    assert losses.new.item() == pytest.approx(5 * LN2)
-    assert losses.total.item() == pytest.approx(16 * LN2)
+    assert losses.new.item() == pytest.approx(3 * LN2)
+    assert losses.total.item() == pytest.approx(14 * LN2)
 
 
 def test_lambda_weighs_the_new_domain() -> None:
     item = batch([[P, A, A], [P, A, A]], [[True, False, False], [True, True, False]], [False, True])
     losses = objective(output([[0.0] * 3] * 2), item, dataclasses.replace(PLAIN, weak=0.5))
-    assert losses.total.item() == pytest.approx(13.5 * LN2)
+    assert losses.total.item() == pytest.approx(12.5 * LN2)
 
 
 def test_a_thousand_background_areas_do_not_drown_one_answer() -> None:
@@ -89,7 +89,22 @@ def test_boxes_are_taught_where_a_person_drew_them_and_nowhere_else() -> None:
 def test_a_baseline_without_new_pictures_has_no_new_loss() -> None:
     losses = objective(output([[0.0, 0.0]]), batch([[P, A]], [[True, False]], [False]), PLAIN)
     assert losses.new.item() == 0
-    assert losses.total.item() == pytest.approx(11 * LN2)
+    # One defect area, one background area against it: ln 2 + 5 * ln 2.
+    assert losses.total.item() == pytest.approx(6 * LN2)
+
+
+def test_where_nobody_spoke_the_number_of_pictures_keeps_the_background_in_bounds() -> None:
+    item = batch([[A, A, A], [A, A, A]], [[False] * 3] * 2, [True, True])
+    # Six background areas, two pictures: 4 * 6 ln 2 / 2.
+    assert objective(output([[0.0] * 3] * 2), item, PLAIN).new.item() == pytest.approx(12 * LN2)
+
+
+def test_duplicating_the_batch_keeps_the_whole() -> None:
+    once = batch([[P, A, A], [P, A, A]], [[True, False, False], [True, True, False]], [False, True])
+    twice = batch([[P, A, A], [P, A, A]] * 2, [[True, False, False], [True, True, False]] * 2, [False, True] * 2)
+    logits = [[0.5, -1.0, 2.0], [0.1, 0.2, 0.3]]
+    first, second = objective(output(logits), once, PLAIN), objective(output(logits * 2), twice, PLAIN)
+    torch.testing.assert_close(first.total, second.total)
 
 
 def test_a_negative_weight_is_refused_by_name() -> None:

@@ -36,7 +36,7 @@ def test_a_recipe_carries_its_name() -> None:
         ("mentored", "omnia", {"omnia"}),
         ("mentored", "healthy", {"whole_frames"}),
         ("transfer", "recommended", {"whole_frames"}),
-        ("transfer", "full", {"new_labels"}),
+        ("transfer", "full", {"new_labels", "objective"}),
         ("transfer", "longer", {"new_labels"}),
         ("transfer", "unspoken_is_healthy", {"omnia"}),
     ],

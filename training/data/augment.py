@@ -32,8 +32,8 @@ class AugmentConfig:
     """Largest change of brightness, as a share of the whole range, each way."""
     gradient: float = 0.15
     """Largest relative change of light from the middle to the edge."""
-    noise: float = 0.03
-    """Largest standard deviation of added noise, as a share of the whole range."""
+    noise: float = 0.07
+    """Largest standard deviation of added noise, as a share of the pictures' own (`DetectorConfig.deviation`)."""
     blur: float = 0.3
     """Share of pictures that are blurred a little (3 x 3 binomial)."""
 
@@ -95,12 +95,15 @@ def draw_turn(generator: np.random.Generator, turn: str, *, transpose: bool = Tr
     return Turn(transpose=bool(bits[0]) and transpose, mirror_x=bool(bits[1]), mirror_y=bool(bits[2]))
 
 
-def change_light(images_nchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator) -> torch.Tensor:
+def change_light(
+    images_nchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator, *, deviation: float
+) -> torch.Tensor:
     """Blur, contrast, brightness, a gradient of light and noise, drawn per picture.
 
     Args:
         images_nchw: float32 (N, C, H, W) in 0..255.
         config: strengths.
+        deviation: standard deviation of the pictures' grey levels.
         generator: where all draws come from.
 
     Returns:
@@ -126,7 +129,7 @@ def change_light(images_nchw: torch.Tensor, config: AugmentConfig, generator: to
         images_nchw = images_nchw * (1 + draw(0, config.gradient) * (across + down))
     if config.noise:
         noise = torch.randn((count, 1, height, width), generator=generator)
-        images_nchw = images_nchw + noise * (255 * draw(0, config.noise))
+        images_nchw = images_nchw + noise * (deviation * draw(0, config.noise))
     return images_nchw.clamp(0, 255)
 
 

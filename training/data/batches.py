@@ -65,6 +65,7 @@ class Sampler:
             raise ValueError(f"batch size is {size}, expected an even number for 1:1 batches")
         self._cropper = Cropper(config, crop, augment)
         self._augment = augment
+        self._deviation = config.deviation
         self._original = _Pool(original, healthy_share)
         self._new = _Pool(new, healthy_share) if new else None
         self._size = size
@@ -81,7 +82,9 @@ class Sampler:
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
         light = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
         return Batch(
-            images=change_light(images, self._augment, light).contiguous(memory_format=torch.channels_last),
+            images=change_light(images, self._augment, light, deviation=self._deviation).contiguous(
+                memory_format=torch.channels_last
+            ),
             states=torch.from_numpy(np.stack([crop.states for crop in crops])),
             spoken=torch.from_numpy(np.stack([crop.spoken for crop in crops])),
             targets=torch.from_numpy(np.stack([crop.targets for crop in crops])),

@@ -49,7 +49,7 @@ def masked_classification(
     selected_na: torch.Tensor | None = None,
     *,
     gamma: float = 0.0,
-    weights_na: torch.Tensor | None = None,
+    number: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """L, a scalar.
 
@@ -58,15 +58,12 @@ def masked_classification(
         states_nac: integer (N, A, C) of UNKNOWN, ABSENT, PRESENT.
         selected_na: bool (N, A), the areas to be summed over. None: all.
         gamma: as `masked_focal`.
-        weights_na: float (N, A), how much each area counts, in the sum and in the number. None: 1 each.
+        number: scalar above 0 that takes the place of |M|, for areas that are counted against others. None: |M|.
     """
     counted = (states_nac != UNKNOWN).any(dim=-1)
     if selected_na is not None:
         counted = counted & selected_na
-    weight = counted.to(logits_nac.dtype)
-    if weights_na is not None:
-        weight = weight * weights_na
     states = torch.where(counted[..., None], states_nac, torch.full_like(states_nac, UNKNOWN))
-    per_area = masked_focal(logits_nac, states, gamma=gamma).sum(dim=-1)
-    total = weight.sum()
-    return (per_area * weight).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    if number is None:
+        number = counted.sum().clamp(min=1)
+    return masked_focal(logits_nac, states, gamma=gamma).sum() / number

@@ -16,4 +16,10 @@ def recommended(detector: DetectorConfig) -> TrainConfig:
 
 def full(detector: DetectorConfig) -> TrainConfig:
     """The new domain fully annotated, from the baseline's weights: what clicks can be measured against."""
-    return dataclasses.replace(transfer(detector), recipe="full", new_labels="full")
+    start = transfer(detector)
+    return dataclasses.replace(
+        start,
+        recipe="full",
+        new_labels="full",
+        objective=dataclasses.replace(start.objective, background_new=start.objective.background),
+    )
