@@ -23,7 +23,9 @@ DEFAULT_OUT = "lineside-demo"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; 0: it did its job, 2: it could not begin, 130: it was interrupted."""
     parsed = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, _like_ctrl_c)
+    # Ctrl-C as well: a shell that starts us in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _like_ctrl_c)
     try:
         return _demo(parsed)
     except (ContractError, FileExistsError, FileNotFoundError, ValueError) as error:
