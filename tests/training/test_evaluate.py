@@ -7,17 +7,18 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.lessons import CLASSES, squares, tiny
 
+from lineside.areas import CellGrid
 from lineside.boxes import as_boxes
-from lineside.decode import Found
+from lineside.decode import Found, decode_cells
 from lineside.pixels import Pixels
 from training.data.sample import ArrayPicture, Dataset, Sample
 from training.evaluate.figures import Figures, evaluate, evaluate_predictor
 from training.evaluate.matching import match
-from training.evaluate.predictor import Predictor, at_thresholds
+from training.evaluate.predictor import Predictor, at_thresholds, cells_by_falling_threshold, decode_parameters
 from training.evaluate.text import table
 from training.evaluate.thresholds import best_thresholds
 from training.models.detector import Detector
@@ -190,6 +191,36 @@ def test_a_predictor_answers_in_frame_pixels_whatever_the_frames_size(head: str)
     assert (answer.deployed.scores >= predictor.thresholds[answer.deployed.classes]).all()
     kept = at_thresholds(answer.found, predictor.thresholds)
     assert (kept.scores >= predictor.thresholds[kept.classes]).all()
+
+
+def test_below_its_thresholds_a_cell_head_keeps_defects_apart() -> None:
+    # Two peaks on one ridge: at 0.5 two regions, at any low threshold one. A faint third peak stands alone.
+    heat = np.full((6, 6, 1), 0.01, np.float32)
+    heat[1, 0:5, 0] = [0.9, 0.3, 0.3, 0.3, 0.8]
+    heat[4, 4, 0] = 0.2
+    grid = CellGrid(rows=6, columns=6, stride=8)
+    limits = np.array([0.5], np.float32)
+    found_below = cells_by_falling_threshold(heat, grid, limits, decode_parameters())
+    assert [cells.tolist() for cells in found_below.areas] == [[6], [10], [28]]
+    assert found_below.scores.tolist() == pytest.approx([0.9, 0.8, 0.2])
+    blob = decode_cells(heat, grid, thresholds=np.array([0.02], np.float32), parameters=decode_parameters())
+    assert len(blob.areas[0]) == 5
+
+
+@given(seed=st.integers(0, 300), threshold=st.floats(0.05, 0.95))
+@settings(deadline=None)
+def test_what_a_cell_head_raises_is_what_the_station_raises(seed: int, threshold: float) -> None:
+    heat = np.random.default_rng(seed).random((5, 5, 2)).astype(np.float32) ** 3
+    grid = CellGrid(rows=5, columns=5, stride=8)
+    limits = np.full(2, threshold, np.float32)
+    raised = decode_cells(heat, grid, thresholds=limits, parameters=decode_parameters())
+    found_below = cells_by_falling_threshold(heat, grid, limits, decode_parameters())
+    kept = at_thresholds(found_below, limits)
+    assert {tuple(cells) for cells in kept.areas} == {tuple(cells) for cells in raised.areas}
+    for kind in range(2):
+        mine = [areas for areas, of in zip(found_below.areas, found_below.classes, strict=True) if of == kind]
+        cells = [cell for areas in mine for cell in areas]
+        assert len(cells) == len(set(cells))
 
 
 def test_evaluating_a_checkpoint_counts_every_picture_once() -> None:
