@@ -1,4 +1,4 @@
-"""`lineside export package|parity|keys|engine`: from checkpoint to station. Parses and calls, no more."""
+"""`lineside export package|parity|keys|engine|replay`: from checkpoint to station. Parses and calls, no more."""
 
 from __future__ import annotations
 
@@ -40,17 +40,22 @@ def _parser() -> argparse.ArgumentParser:
     from export.build_engine import add_arguments
 
     add_arguments(engine)
+    replay = verbs.add_parser("replay", help="may it serve? a candidate answers for all that operators have said")
+    from export.replay.cli import add_arguments as add_replay_arguments
+
+    add_replay_arguments(replay)
     return parser
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one verb; 0 done, 1 not equal, 2 refused with one line that says why."""
+    """Runs one verb; 0 done, 1 not equal or refused by the gate, 2 refused with one line that says why."""
     given = _parser().parse_args(list(arguments))
     verbs: dict[str, Callable[[argparse.Namespace], int]] = {
         "package": _package,
         "parity": _parity,
         "keys": _keys,
         "engine": _engine,
+        "replay": _replay,
     }
     try:
         return verbs[given.verb](given)
@@ -140,6 +145,12 @@ def _keys(given: argparse.Namespace) -> int:
 
 def _engine(given: argparse.Namespace) -> int:
     from export.build_engine import run
+
+    return run(given)
+
+
+def _replay(given: argparse.Namespace) -> int:
+    from export.replay.cli import run
 
     return run(given)
 
