@@ -1,4 +1,4 @@
-"""What the README says is so: its figures are the reports', its commands and options exist, its links lead somewhere."""
+"""What the README says is so: figures are the reports', commands and options exist, links lead somewhere."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.replay.figures import Tally, Unused, share_of, tally_of, wilson
@@ -107,6 +107,7 @@ unused_of = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(frames_of, unused_of, unused_of)
 def test_totals_add_up_and_shares_stay_shares(
     frames: list[FrameResult], skipped: list[Unused], unanswered: list[Unused]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from export.replay.matching import CandidateDetection, Match, match, overlaps
@@ -65,6 +65,7 @@ detections_of = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(boxes, detections_of, st.booleans())
 def test_one_more_detection_never_makes_a_defect_lost(
     box: BoxTuple, detections: list[CandidateDetection], poor: bool
@@ -76,6 +77,7 @@ def test_one_more_detection_never_makes_a_defect_lost(
         assert after.nearest >= before.nearest
 
 
+@settings(deadline=None)
 @given(boxes, detections_of, st.randoms(use_true_random=False))
 def test_the_order_of_detections_decides_nothing(
     box: BoxTuple, detections: list[CandidateDetection], random: object
@@ -88,6 +90,7 @@ def test_the_order_of_detections_decides_nothing(
         assert (None if mine is None else detections[mine]) == (None if other is None else mixed[other])
 
 
+@settings(deadline=None)
 @given(boxes, detections_of)
 def test_who_answers_is_there_and_of_the_class(box: BoxTuple, detections: list[CandidateDetection]) -> None:
     row = overlaps([box], [item.box for item in detections])[0]
@@ -98,6 +101,7 @@ def test_who_answers_is_there_and_of_the_class(box: BoxTuple, detections: list[C
         assert row[seen.by] == max(row[index] for index in fits)
 
 
+@settings(deadline=None)
 @given(boxes)
 def test_a_model_that_repeats_itself_answers_everything(box: BoxTuple) -> None:
     assert answer(box, "dent", [said("dent", box)]) == Match(by=0, other=None, nearest=1.0)
