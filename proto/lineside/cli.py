@@ -28,7 +28,7 @@ COMMANDS = {
         "lineside.client.cli", "main", "", "list, push, activate, confirm, roll back models of a station"
     ),
     "train": Command("training.cli", "main", "training", "train, evaluate and report (same as python -m training)"),
-    "export": Command("export.cli", "main", "export", "checkpoint to package, parity, engines, keys"),
+    "export": Command("export.cli", "main", "export", "checkpoint to package, replay, parity, engines, keys"),
     "demo": Command("loop.cli", "main", "all", "the whole loop on a synthetic line, then a panel to click in"),
 }
 
