@@ -40,6 +40,7 @@ from lineside.pixels import encode_png
 from lineside.reasons import ContractError
 from lineside.records import FeedbackEvent, Gesture
 from lineside.v1 import inspection_pb2, mentoring_pb2
+from loop.ports import steady_address
 from loop.station import Addresses, StationProcess
 
 LOGGER = logging.getLogger(__name__)
@@ -228,20 +229,16 @@ def run(
     chance = random.Random(seed)
     sections = {
         "station": {"name": "line-1"},
-        "grpc": {"listen": "127.0.0.1:0"},
-        "stream": {"listen": "tcp://127.0.0.1:0"},
-        "feedback": {"listen": "tcp://127.0.0.1:0"},
+        # The same addresses in every life: the clients live longer than the station.
+        "grpc": {"listen": steady_address()},
+        "stream": {"listen": f"tcp://{steady_address()}"},
+        "feedback": {"listen": f"tcp://{steady_address()}"},
         "panel": {"enabled": False},
         "mentoring": {"reserve_mb": 1, "policies": [{"kind": "audit", "share": 1.0}]},
     }
-    with StationProcess(folder, sections) as station:
-        addresses = station.addresses
-        if package is not None:
-            with ModelsClient(addresses.grpc) as models:
-                models.activate(models.push(package).model.digest)
-    # The same addresses from now on: the clients live longer than the station.
-    fixed = {"grpc": addresses.grpc, "stream": addresses.stream, "feedback": addresses.feedback}
-    sections |= {name: {"listen": address} for name, address in fixed.items()}
+    if package is not None:
+        with StationProcess(folder, sections) as station, ModelsClient(station.addresses.grpc) as models:
+            models.activate(models.push(package).model.digest)
     station = StationProcess(folder, sections)
     with contextlib.ExitStack() as stack:
         stack.callback(station.stop)

@@ -20,6 +20,7 @@ from lineside.client.models import ModelsClient
 from lineside.mentoring_log import MentoringLogReader
 from lineside.records import FeedbackEvent, Gesture
 from lineside.v1 import mentoring_pb2
+from loop.ports import steady_address
 
 pytestmark = [pytest.mark.story, pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
@@ -40,8 +41,8 @@ def test_an_operator_judges_while_the_station_is_swapped_killed_and_started_agai
     second = make_anchor_package(tmp_path / "second", name="better", version="2.0.0", bias=0.05)
     station = tmp_path / "station"
     context = browser.new_context(viewport=TABLET, has_touch=True, locale="en-GB")
-    with daemon(station) as process:
-        panel = process.addresses.panel
+    panel = steady_address()
+    with daemon(station, {"panel": {"listen": panel}}) as process:
         with ModelsClient(process.addresses.grpc) as models:
             models.push(first.folder)
             models.activate(first.digest)

@@ -30,6 +30,7 @@ from lineside.ids import detection_id, new_frame_id
 from lineside.package import Package
 from lineside.records import BoxTuple, FeedbackEvent
 from lineside.v1 import inspection_pb2
+from loop.ports import steady_address
 
 Found = tuple[str, float, BoxTuple]
 """Class name, score, box in frame pixels."""
@@ -60,7 +61,8 @@ class Line:
 
     def __init__(self, folder: Path, *, classes: Sequence[str] = ("dent", "scratch", "stain"), **panel: Any) -> None:
         self.folder = folder
-        self.settings = PanelSettings(**({"listen": "127.0.0.1:0"} | panel))
+        # It may be stopped and started again under an open page.
+        self.settings = PanelSettings(**({"listen": steady_address()} | panel))
         self.slot = Slot()
         self.packages = 0
         self.classes = classes

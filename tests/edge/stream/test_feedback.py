@@ -30,6 +30,7 @@ from lineside.ids import new_frame_id
 from lineside.reasons import Code, ContractError, Reason
 from lineside.records import FeedbackEvent, Gesture
 from lineside.v1 import mentoring_pb2
+from loop.ports import steady_address
 
 ANY_PORT = "tcp://127.0.0.1:0"
 MILLISECONDS = 20_000
@@ -244,14 +245,17 @@ def test_stopping_sends_what_is_on_its_way_and_refuses_what_comes() -> None:
 
 def test_a_client_waits_for_a_station_that_is_started_again(log: MentoringLog) -> None:
     (shown,) = kept(log)
-    with FeedbackRouter(ANY_PORT, log) as first:
-        endpoint = first.endpoint
-        with FeedbackClient(endpoint, timeout=0.2, tries=100) as client, ThreadPoolExecutor(1) as pool:
-            client.send(feedback(shown.frame_id, 0))
-            first.close()
-            answer = pool.submit(client.send, feedback(shown.frame_id, 1))
-            with FeedbackRouter(endpoint, log):
-                assert answer.result(20).log_sequence == 2
+    endpoint = f"tcp://{steady_address()}"
+    with (
+        FeedbackRouter(endpoint, log) as first,
+        FeedbackClient(endpoint, timeout=0.2, tries=100) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        client.send(feedback(shown.frame_id, 0))
+        first.close()
+        answer = pool.submit(client.send, feedback(shown.frame_id, 1))
+        with FeedbackRouter(endpoint, log):
+            assert answer.result(20).log_sequence == 2
 
 
 def test_nobody_there_is_said_after_the_last_try() -> None:
