@@ -34,6 +34,43 @@ class OptimiserConfig:
             raise ValueError("optimiser: warm_up and average must be 0 up to below 1, weight_decay 0 or more")
 
 
+GESTURES = ("binary", "classes")
+FRAMES = ("none", "healthy", "complete")
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FeedbackPlan:
+    """What operators are asked to do so that a recipe can learn. A station's operators and the simulated ones follow
+    it; the training itself takes whatever is in the log."""
+
+    gestures: str = "classes"
+    """"binary": confirm or reject alone, so that a wrong class can only be denied (paper 3.2); "classes": also which
+    class it is."""
+    frames: str = "none"
+    """"none"; "healthy": parts known to be healthy are flagged by one press; "complete": every frame is searched as
+    well, what was missed is tapped and the frame called complete or healthy."""
+    rounds: int = 1
+    """How often the newest model is shown to the operators, who answer what they have not answered yet."""
+    show_from: float | None = None
+    """Score from which detections are shown; None: the deployed thresholds."""
+    show_to: float | None = None
+    """Score up to which they are shown (what is surer costs clicks and teaches little); None: all."""
+    budget_share: float | None = None
+    """Most of the operators' time, as a share of what annotating everything by hand takes; None: no limit."""
+
+    def __post_init__(self) -> None:
+        if self.gestures not in GESTURES:
+            raise ValueError(f"feedback.gestures is {self.gestures!r}, expected one of {', '.join(GESTURES)}")
+        if self.frames not in FRAMES:
+            raise ValueError(f"feedback.frames is {self.frames!r}, expected one of {', '.join(FRAMES)}")
+        if not 1 <= self.rounds <= 10:
+            raise ValueError(f"feedback.rounds is {self.rounds}, expected 1 to 10")
+        for name in ("show_from", "show_to", "budget_share"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value <= 1:
+                raise ValueError(f"feedback.{name} is {value}, expected above 0 and at most 1")
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class TrainConfig:
     """Everything that decides what a run does, but the data and the parent's weights."""
@@ -56,6 +93,8 @@ class TrainConfig:
     """Of the annotated pictures drawn, how many are without defect."""
     precision: str = "auto"
     """"float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the processor computes in it."""
+    feedback: FeedbackPlan = dataclasses.field(default_factory=FeedbackPlan)
+    """What it asks of operators."""
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)
     optimiser: OptimiserConfig = dataclasses.field(default_factory=OptimiserConfig)
     crop: CropConfig = dataclasses.field(default_factory=CropConfig)
