@@ -40,8 +40,8 @@ from loop.figures import (
     operator_words,
     write_json,
 )
-from loop.judging import Character, Habit, Pace
 from loop.table import counts, number, table
+from training.simulation.judging import Character, Habit, Pace
 
 DATA = ("deeppcb", "magnetic_tile", "synthetic")
 MODELS = ("baseline", "candidate", "full")

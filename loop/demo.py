@@ -26,9 +26,9 @@ from loop.observer import LineObserver, Seen
 from loop.pictures import before_and_after, first_of_both_kinds
 from loop.run import Loop, Plan
 from loop.table import counts, table
-from loop.truth import Truth, of_synthetic_line
 from training.data.sources import Source
 from training.data.synthetic import LineCounts, load_experiment
+from training.simulation.truth import Truth, of_synthetic_line
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from loop.judging import Character
 from loop.run import Mentoring, Swap
 from training.evaluate.figures import Figures
+from training.simulation.judging import Character
 
 
 def model_figures(figures: tuple[Figures, Figures]) -> dict[str, float | None]:

@@ -16,8 +16,8 @@ from lineside.client.feedback import FeedbackClient
 from lineside.client.inspection import EventStream, InspectionClient
 from lineside.records import Gesture
 from lineside.v1 import inspection_pb2
-from loop.judging import Character, Said, feedback_of, judge
-from loop.truth import TruthOf
+from training.simulation.judging import Character, Said, feedback_of, judge
+from training.simulation.truth import TruthOf
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,14 @@ class SimulatedOperator:
         said: tuple[Said, ...] = ()
         if truth is not None and shown.mentored:
             generator = np.random.default_rng([self._seed, zlib.crc32(shown.part_id.encode())])
-            said = judge(shown, truth, self._character, generator, usual_sides=self._usual_sides)
+            said = judge(
+                shown,
+                truth,
+                self._character,
+                generator,
+                usual_sides=self._usual_sides,
+                worked_seconds=self._seconds,
+            )
         acks = socket.send_many(feedback_of(answer, shown.frame_id) for answer in said)
         with self._changed:
             self._shown += shown.verdict != inspection_pb2.VERDICT_NO_VERDICT

@@ -21,11 +21,9 @@ from lineside.package import Package
 from lineside.v1 import inspection_pb2, model_pb2
 from loop.answers import PackageAnswers
 from loop.display import Display
-from loop.judging import Character
 from loop.operator import SimulatedOperator, Tally
 from loop.station import StationProcess
 from loop.stream import BackgroundLoad, Count, Part, send
-from loop.truth import Truth, TruthOf, of_dataset, usual_sides
 from training.checkpoint import load
 from training.config import TrainConfig
 from training.data.mentoring import MentoringData, read_log
@@ -34,6 +32,8 @@ from training.data.sources import Source
 from training.evaluate.figures import Figures
 from training.loop import Progress, RunOptions, train
 from training.run import TrainRequest, configure
+from training.simulation.judging import Character
+from training.simulation.truth import Truth, TruthOf, of_dataset, usual_sides
 
 logger = logging.getLogger(__name__)
 

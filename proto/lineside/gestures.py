@@ -8,7 +8,7 @@
     wrong class, not said which  the detection's areas: predicted class ABSENT, the others UNKNOWN
     unsure                       UNKNOWN
     missed defect, class c       the areas the training assigner gives to the box: c PRESENT
-    frame healthy                every area, every class ABSENT
+    frame healthy                every area, every class ABSENT; the frame's detections are spoken of, each as rejected
     frame complete               every area not otherwise spoken of: every class ABSENT
 
 (*) A detection of an anchor head comes with every anchor that would raise its box. What denies it (reject, wrong class)
@@ -143,6 +143,12 @@ def labels_of(
             else:
                 affirm(detection, areas, number[detection.class_name])
 
+    if whole is Gesture.FRAME_HEALTHY:
+        # One press denies each detection of the frame, so that nobody has to reject them one by one.
+        answered = {judgement.detection_id for judgement in record.judgements}
+        for detection in record.detections:
+            if detection.detection_id not in answered:
+                spoken[reach(detection)] = True
     states = np.full(present.shape, UNKNOWN, np.int8)
     if whole is not None:
         # Complete: areas that were spoken of keep exactly what was said. Healthy: it speaks about those as well.

@@ -74,6 +74,20 @@ def test_a_healthy_frame_is_absent_everywhere() -> None:
     assert not result.spoken.any()
 
 
+def test_a_healthy_frame_denies_each_of_its_detections_as_if_it_had_been_rejected() -> None:
+    result = labels(record([detection(0, AREAS), detection(1, [20])], [event(Gesture.FRAME_HEALTHY)]))
+    assert (result.states == ABSENT).all()
+    assert np.flatnonzero(result.spoken).tolist() == [9, 10, 20]
+
+
+def test_a_healthy_frame_says_nothing_about_a_detection_somebody_was_unsure_of() -> None:
+    result = labels(
+        record([detection(0, AREAS)], [event(Gesture.UNSURE, 0), event(Gesture.FRAME_HEALTHY, operator="b")])
+    )
+    assert (result.states[AREAS] == UNKNOWN).all()
+    assert not result.spoken.any()
+
+
 def test_a_complete_frame_is_absent_wherever_nothing_was_said() -> None:
     result = labels(
         record([detection(0, AREAS)], [event(Gesture.CONFIRM, 0), event(Gesture.FRAME_COMPLETE)]), exclusive=False

@@ -10,8 +10,19 @@ from hypothesis import strategies as st
 from lineside.boxes import as_boxes
 from lineside.records import ABOUT_DETECTION, ABOUT_FRAME, Gesture
 from lineside.v1 import inspection_pb2, mentoring_pb2
-from loop.judging import Character, Habit, Pace, Said, feedback_of, judge, missed, right_answer, tapped
-from loop.truth import Truth, usual_sides
+from training.simulation.judging import (
+    Character,
+    Habit,
+    Pace,
+    Said,
+    annotation_seconds,
+    feedback_of,
+    judge,
+    missed,
+    right_answer,
+    tapped,
+)
+from training.simulation.truth import Truth, usual_sides
 
 DEFECT = (10.0, 10.0, 30.0, 30.0)
 TRUTH = Truth(boxes=as_boxes([DEFECT]), classes=("scratch",))
@@ -98,10 +109,31 @@ def test_who_completes_a_frame_marks_what_was_missed_and_pays_for_the_search() -
     drawn = say(shown(detection(DEFECT)), truth, Character(habit=Habit.COMPLETES, draws=True))
     assert drawn[1].box == (50, 50, 70, 70)
     assert drawn[1].seconds == 12.0
-    assert [item.gesture for item in say(shown(detection(DEFECT)), HEALTHY, Character(habit=Habit.COMPLETES))] == [
-        Gesture.REJECT,
-        Gesture.FRAME_HEALTHY,
-    ]
+    healthy = say(shown(detection(DEFECT)), HEALTHY, Character(habit=Habit.COMPLETES))
+    assert [(item.gesture, item.seconds) for item in healthy] == [(Gesture.FRAME_HEALTHY, 6.5)]
+
+
+def test_one_press_on_a_part_known_to_be_healthy_stands_for_all_its_false_alarms() -> None:
+    result = shown(detection(DEFECT), detection((60, 60, 80, 80), number=1))
+    said = say(result, HEALTHY, Character(habit=Habit.FLAGS_HEALTHY))
+    assert [(item.gesture, item.seconds) for item in said] == [(Gesture.FRAME_HEALTHY, 1.5)]
+
+
+def test_who_has_two_buttons_denies_a_wrong_class_without_naming_the_right_one() -> None:
+    said = say(shown(detection(DEFECT, "dent")), TRUTH, Character(binary=True))
+    assert [(item.gesture, item.class_name) for item in said] == [(Gesture.WRONG_CLASS, None)]
+
+
+def test_a_tired_operator_errs_more_and_never_more_than_every_second_time() -> None:
+    tired = Character(error_rate=0.1, fatigue=0.2)
+    assert tired.errors_after(0) == 0.1
+    assert tired.errors_after(1800) == pytest.approx(0.2)
+    assert tired.errors_after(36000) == 0.5
+
+
+def test_annotating_by_hand_takes_a_search_a_click_and_a_drawn_box_for_each_defect() -> None:
+    # (5 + 1.5 + 12) for the one with a defect, (5 + 1.5) for the healthy one.
+    assert annotation_seconds([TRUTH, HEALTHY], Pace()) == 25.0
 
 
 def test_a_defect_of_another_class_is_not_missed_when_it_was_found_under_a_wrong_name() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from lineside.synthetic import CHANGED, render
-from loop.truth import of_dataset, of_synthetic_line
 from training.data.synthetic import load
+from training.simulation.truth import of_dataset, of_synthetic_line
 
 
 def test_a_live_part_is_known_by_its_id_whatever_its_light() -> None:

@@ -6,6 +6,9 @@
     by IoU 0.1 or more, of its class                                            poor box
     otherwise                                                                   reject
 
+Who may only confirm or reject ("binary") denies a wrong class without saying which it is. On a part that is known to be
+healthy one press says everything.
+
 Seconds are counted, not slept: an operator's time is what the loop costs.
 """
 
@@ -13,14 +16,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from lineside.boxes import as_boxes, iou
 from lineside.records import BoxTuple, Gesture
 from lineside.v1 import inspection_pb2, mentoring_pb2
-from loop.truth import Truth
+from training.simulation.truth import Truth
 
 MEETS = 0.33
 """Overlap from which a detection is right about a defect."""
@@ -58,7 +61,7 @@ class Habit(enum.Enum):
     ANSWERS = "answers"
     """Answers every detection, nothing else."""
     FLAGS_HEALTHY = "healthy"
-    """Also flags frames of parts that are known to be healthy (Cordier et al., section 3.4.3)."""
+    """Also flags frames of parts that are known to be healthy (Cordier et al., section 3.4.3): one press each."""
     COMPLETES = "complete"
     """Also searches the frame, marks what was missed, and says that it is complete or healthy."""
 
@@ -68,8 +71,12 @@ class Character:
     """Who the operator is. Shares from 0 to 1."""
 
     habit: Habit = Habit.ANSWERS
+    binary: bool = False
+    """Only confirms and rejects: of a wrong class, that it is not that one."""
     error_rate: float = 0.0
     """Share of answers that are wrong, and of missed defects that are overlooked."""
+    fatigue: float = 0.0
+    """How much the share of wrong answers grows in an hour of the operator's time."""
     indecision: float = 0.0
     """Share of detections answered with "unsure"."""
     draws: bool = False
@@ -77,9 +84,13 @@ class Character:
     pace: Pace = dataclasses.field(default_factory=Pace)
 
     def __post_init__(self) -> None:
-        for name in ("error_rate", "indecision"):
+        for name in ("error_rate", "indecision", "fatigue"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}, expected 0 to 1")
+
+    def errors_after(self, seconds: float) -> float:
+        """Share of wrong answers after that much of the operator's time; at most every second one."""
+        return min(self.error_rate + self.fatigue * seconds / 3600, max(self.error_rate, 0.5))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +112,7 @@ def judge(
     generator: np.random.Generator,
     *,
     usual_sides: Mapping[str, float] | None = None,
+    worked_seconds: float = 0.0,
 ) -> tuple[Said, ...]:
     """Everything the operator says about one frame, in order.
 
@@ -110,23 +122,28 @@ def judge(
         character: of the operator.
         generator: of errors, hesitation and the hand.
         usual_sides: by class name, sides of the square a tap stands for.
+        worked_seconds: of the operator's time before this frame, for fatigue.
     """
     pace = character.pace
+    if character.habit is not Habit.ANSWERS and not truth.classes:
+        searched = pace.search if character.habit is Habit.COMPLETES else 0.0
+        return (Said(gesture=Gesture.FRAME_HEALTHY, seconds=searched + pace.click),)
+    error_rate = character.errors_after(worked_seconds)
     right = [right_answer(detection, truth) for detection in shown.detections]
     said = []
     for detection, (gesture, class_name) in zip(shown.detections, right, strict=True):
+        if gesture is Gesture.WRONG_CLASS and character.binary:
+            class_name = None
         if generator.random() < character.indecision:
             gesture, class_name = Gesture.UNSURE, None
-        elif generator.random() < character.error_rate:
+        elif generator.random() < error_rate:
             gesture, class_name = _mistaken(gesture), None
         said.append(
             Said(gesture=gesture, class_name=class_name, detection_id=detection.detection_id, seconds=float(pace.click))
         )
-    if character.habit is Habit.FLAGS_HEALTHY and not truth.classes:
-        said.append(Said(gesture=Gesture.FRAME_HEALTHY, seconds=pace.click))
     if character.habit is Habit.COMPLETES:
         for place in missed(shown, truth):
-            if generator.random() < character.error_rate:
+            if generator.random() < error_rate:
                 continue
             box = truth.boxes[place]
             name = truth.classes[place]
@@ -141,9 +158,7 @@ def judge(
                     seconds=pace.draw if character.draws else pace.tap,
                 )
             )
-        found_any = any(answer.gesture not in (Gesture.REJECT, Gesture.UNSURE) for answer in said)
-        whole = Gesture.FRAME_COMPLETE if found_any else Gesture.FRAME_HEALTHY
-        said.append(Said(gesture=whole, seconds=pace.search + pace.click))
+        said.append(Said(gesture=Gesture.FRAME_COMPLETE, seconds=pace.search + pace.click))
     return tuple(said)
 
 
@@ -161,6 +176,11 @@ def right_answer(detection: inspection_pb2.Detection, truth: Truth) -> tuple[Ges
     if (overlap[same] >= TOUCHES).any():
         return Gesture.POOR_BOX, None
     return Gesture.REJECT, None
+
+
+def annotation_seconds(truths: Iterable[Truth], pace: Pace) -> float:
+    """What annotating everything by hand takes: each frame searched and called complete, each defect's box drawn."""
+    return sum(pace.search + pace.click + pace.draw * len(truth.classes) for truth in truths)
 
 
 def missed(shown: inspection_pb2.InspectionResult, truth: Truth) -> list[int]:
