@@ -51,6 +51,8 @@ class FeedbackPlan:
     well, what was missed is tapped and the frame called complete or healthy."""
     rounds: int = 1
     """How often the newest model is shown to the operators, who answer what they have not answered yet."""
+    audit: float = 0.0
+    """Share of the frames without any detection that are shown as well, drawn at random."""
     show_from: float | None = None
     """Score from which detections are shown; None: the deployed thresholds."""
     show_to: float | None = None
@@ -65,6 +67,8 @@ class FeedbackPlan:
             raise ValueError(f"feedback.frames is {self.frames!r}, expected one of {', '.join(FRAMES)}")
         if not 1 <= self.rounds <= 10:
             raise ValueError(f"feedback.rounds is {self.rounds}, expected 1 to 10")
+        if not 0 <= self.audit <= 1:
+            raise ValueError(f"feedback.audit is {self.audit}, expected 0 to 1")
         for name in ("show_from", "show_to", "budget_share"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
