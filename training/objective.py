@@ -5,9 +5,11 @@ assigner gives to defects), divided by their number; classification of the backg
 that thousands of background areas cannot drown the former (RetinaNet's rule; Lin et al., 2017); regression of the boxes
 a person drew. UNKNOWN states and machine boxes get no gradient at all.
 
-    L_side = sum over spoken of l / n + background * sum over other known areas of l / max(n, pictures) + boxes * L_box
+    L_side = sum over spoken of w l / n + background * sum over other known areas of w l / max(n, pictures)
+             + boxes * L_box
 
-n is the number of spoken areas. Where hardly anybody spoke, the number of pictures keeps the background in bounds.
+n is the number of spoken areas, or the sum of their weights w where not all weights are 1. Where hardly anybody spoke,
+the number of pictures keeps the background in bounds.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import torch
 
 from training.data.batches import Batch
 from training.losses.boxes import box_regression
-from training.losses.classification import UNKNOWN, masked_classification
+from training.losses.classification import UNKNOWN, masked_classification, total_weight
 from training.models.detector import RawOutput
 
 
@@ -64,11 +66,14 @@ def _side(
     output: RawOutput, batch: Batch, chosen_n: torch.Tensor, config: ObjectiveConfig, background: float
 ) -> torch.Tensor:
     logits, states, spoken = output.logits[chosen_n], batch.states[chosen_n], batch.spoken[chosen_n]
-    loss = masked_classification(logits, states, spoken, gamma=config.gamma)
-    counted = (spoken & (states != UNKNOWN).any(dim=-1)).sum().clamp(min=max(1, logits.shape[0]))
-    loss = loss + background * masked_classification(logits, states, ~spoken, gamma=config.gamma, number=counted)
+    weights = None if batch.weights is None else batch.weights[chosen_n]
+    loss = masked_classification(logits, states, spoken, gamma=config.gamma, weights_na=weights)
+    counted = total_weight(spoken & (states != UNKNOWN).any(dim=-1), weights).clamp(min=max(1, logits.shape[0]))
+    loss = loss + background * masked_classification(
+        logits, states, ~spoken, gamma=config.gamma, number=counted, weights_na=weights
+    )
     if output.boxes is not None:
         loss = loss + config.boxes * box_regression(
-            output.boxes[chosen_n], batch.targets[chosen_n], batch.taught[chosen_n]
+            output.boxes[chosen_n], batch.targets[chosen_n], batch.taught[chosen_n], weights
         )
     return loss

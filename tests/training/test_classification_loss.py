@@ -124,3 +124,39 @@ def test_large_logits_stay_finite() -> None:
     assert loss.item() == pytest.approx(400.0)
     assert logits.grad is not None
     assert torch.isfinite(logits.grad).all()
+
+
+def test_weights_of_two_areas_by_hand() -> None:
+    logits, states = example()
+    # (3 * 0.57982 + 1 * 2.30259) / (3 + 1) = 4.04205 / 4 = 1.01051
+    loss = masked_classification(logits, states, weights_na=torch.tensor([[3.0, 1.0]]))
+    assert loss.item() == pytest.approx(1.01051, abs=1e-5)
+
+
+def test_weights_of_one_are_no_weights_to_the_last_bit() -> None:
+    generator = torch.Generator().manual_seed(4)
+    logits = torch.randn((2, 50, 3), generator=generator)
+    states = torch.randint(-1, 2, (2, 50, 3), generator=generator, dtype=torch.int8)
+    plain = masked_classification(logits, states, gamma=1.5)
+    assert torch.equal(plain, masked_classification(logits, states, gamma=1.5, weights_na=torch.ones((2, 50))))
+
+
+@given(scale=st.floats(0.01, 100), seed=st.integers(0, 1000))
+def test_only_the_ratio_of_weights_counts(scale: float, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn((2, 4, 3), generator=generator, dtype=torch.float64)
+    states = torch.randint(-1, 2, (2, 4, 3), generator=generator, dtype=torch.int8)
+    weights = torch.rand((2, 4), generator=generator, dtype=torch.float64)
+    first = masked_classification(logits, states, weights_na=weights)
+    torch.testing.assert_close(first, masked_classification(logits, states, weights_na=weights * scale))
+
+
+def test_an_area_of_weight_zero_is_as_if_nobody_had_spoken() -> None:
+    logits, states = example()
+    weighted = masked_classification(logits, states, weights_na=torch.tensor([[1.0, 0.0]]))
+    torch.testing.assert_close(weighted, masked_classification(logits, states, torch.tensor([[True, False]])))
+    nothing = masked_classification(logits.requires_grad_(), states, weights_na=torch.zeros((1, 2)))
+    nothing.backward()
+    assert nothing.item() == 0
+    assert logits.grad is not None
+    assert torch.count_nonzero(logits.grad) == 0

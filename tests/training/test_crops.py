@@ -34,6 +34,7 @@ def coded(head: str) -> Mentored:
         spoken=(area % 2).astype(bool),
         targets=np.concatenate([corner, corner + 3], axis=1).astype(np.float32),
         taught=blank.taught,
+        weights=(states[:, 0] + 2).astype(np.float32),
     )
 
 
@@ -55,6 +56,8 @@ def test_each_area_of_a_mentored_crop_keeps_what_was_said_of_it(head: str, seed:
     matches = [
         np.array_equal(crop.states, item.states[order.ravel()])
         and np.array_equal(crop.spoken, item.spoken[order.ravel()])
+        and item.weights is not None
+        and np.array_equal(crop.weights, item.weights[order.ravel()])
         for order in (upright, turned)
     ]
     assert any(matches)
@@ -99,6 +102,34 @@ def test_a_whole_picture_gets_the_assigners_labels() -> None:
     assert np.array_equal(np.flatnonzero(crop.taught), expected.areas)
     assert np.array_equal(np.flatnonzero((crop.states == UNKNOWN).all(axis=1)), expected.ignored)
     assert np.array_equal((crop.states == PRESENT).argmax(axis=1)[expected.areas], expected.boxes)
+
+
+def test_the_areas_of_a_box_take_its_weight_and_the_others_one() -> None:
+    config = tiny()
+    item = Annotated(
+        pixels=np.zeros((SIDE, SIDE, 1), np.uint8),
+        boxes=as_boxes([(4, 4, 16, 16), (44, 44, 56, 56)]),
+        classes=np.array([0, 1], np.int32),
+        inside=(0, 0, SIDE, SIDE),
+        weights=np.array([0.5, 3.0], np.float32),
+    )
+    still = AugmentConfig(turn="none", scale=0)
+    crop = Cropper(config, CropConfig(side=SIDE, focus=0), still).annotated(item, np.random.default_rng(0))
+    assert set(crop.weights[(crop.states[:, 0] == PRESENT)].tolist()) == {0.5}
+    assert set(crop.weights[(crop.states[:, 1] == PRESENT)].tolist()) == {3.0}
+    assert set(crop.weights[~crop.spoken].tolist()) == {1.0}
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [1.0, float("nan")]])
+def test_impossible_weights_are_refused(weights: list[float]) -> None:
+    with pytest.raises(ValueError, match="weights"):
+        Annotated(
+            pixels=np.zeros((SIDE, SIDE, 1), np.uint8),
+            boxes=as_boxes([(4, 4, 16, 16), (44, 44, 56, 56)]),
+            classes=np.array([0, 1], np.int32),
+            inside=(0, 0, SIDE, SIDE),
+            weights=np.array(weights, np.float32),
+        )
 
 
 def test_most_mentored_crops_hold_an_answer() -> None:

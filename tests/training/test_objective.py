@@ -110,3 +110,30 @@ def test_duplicating_the_batch_keeps_the_whole() -> None:
 def test_a_negative_weight_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"objective\.background is -1"):
         ObjectiveConfig(background=-1)
+
+
+def test_weights_by_hand() -> None:
+    # New, all logits 0: spoken areas weigh 3 and 1, (3 + 1) ln 2 / 4; background weighs 2: 4 * 2 ln 2 / 4.
+    plain = batch([[P, A, A]], [[True, True, False]], [True])
+    item = dataclasses.replace(plain, weights=torch.tensor([[3.0, 1.0, 2.0]]))
+    assert objective(output([[0.0] * 3]), item, PLAIN).new.item() == pytest.approx(3 * LN2)
+    # A loss of ln(1 + e) = 1.31326 on the area of weight 3: (3 * 1.31326 + 0.69315) / 4 + 2 * 0.69315 = 2.54453.
+    losses = objective(output([[-1.0, 0.0, 0.0]]), item, PLAIN)
+    assert losses.new.item() == pytest.approx(2.54453, abs=1e-5)
+
+
+def test_weights_of_one_change_nothing_to_the_last_bit() -> None:
+    plain = batch([[P, A, A], [P, A, A]], [[True, False, False], [True, True, False]], [False, True], taught=True)
+    logits, boxes = [[0.5, -1.0, 2.0], [0.1, 0.2, 0.3]], torch.rand((2, 3, 4)).sort(dim=-1).values
+    ones = dataclasses.replace(plain, weights=torch.ones((2, 3)))
+    config = ObjectiveConfig()
+    first, second = objective(output(logits, boxes), plain, config), objective(output(logits, boxes), ones, config)
+    torch.testing.assert_close(first.total, second.total, atol=0, rtol=1e-7)
+
+
+def test_a_drawn_box_counts_by_its_weight() -> None:
+    # Boxes shifted by half their width cost 4/3, exact ones nothing: (1 * 4/3 + 3 * 0) / 4, times the weight 2.
+    boxes = torch.tensor([[[2.0, 0.0, 6.0, 4.0], [0.0, 0.0, 4.0, 4.0]]])
+    drawn = batch([[U, U]], [[False, False]], [True], taught=True)
+    item = dataclasses.replace(drawn, weights=torch.tensor([[1.0, 3.0]]))
+    assert objective(output([[0.0, 0.0]], boxes), item, PLAIN).new.item() == pytest.approx(2 / 3)

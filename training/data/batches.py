@@ -22,7 +22,8 @@ from training.models.config import DetectorConfig
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
     """images: float32 (N, channels, s, s) in 0..255, channels last in memory. states: int8 (N, A, C). spoken: bool
-    (N, A). targets: float32 (N, A, 4) crop pixels. taught: bool (N, A). new: bool (N,), True for the new domain."""
+    (N, A). targets: float32 (N, A, 4) crop pixels. taught: bool (N, A). new: bool (N,), True for the new domain.
+    weights: float32 (N, A), how much an area counts; None: all 1."""
 
     images: torch.Tensor
     states: torch.Tensor
@@ -30,6 +31,7 @@ class Batch:
     targets: torch.Tensor
     taught: torch.Tensor
     new: torch.Tensor
+    weights: torch.Tensor | None = None
 
 
 class Sampler:
@@ -90,6 +92,7 @@ class Sampler:
             targets=torch.from_numpy(np.stack([crop.targets for crop in crops])),
             taught=torch.from_numpy(np.stack([crop.taught for crop in crops])),
             new=torch.arange(len(crops)) >= old,
+            weights=torch.from_numpy(np.stack([crop.weights for crop in crops])),
         )
 
     def _crop(self, item: Prepared, generator: np.random.Generator) -> Crop:

@@ -45,13 +45,14 @@ class CropConfig:
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Crop:
     """pixels: uint8 (s, s, channels). Per area of an input of that size: states (A, C) int8, spoken (A,) bool,
-    targets (A, 4) float32 crop pixels, taught (A,) bool."""
+    targets (A, 4) float32 crop pixels, taught (A,) bool, weights (A,) float32."""
 
     pixels: Pixels
     states: NDArray[np.int8]
     spoken: NDArray[np.bool_]
     targets: Boxes
     taught: NDArray[np.bool_]
+    weights: NDArray[np.float32]
 
 
 class Cropper:
@@ -88,7 +89,7 @@ class Cropper:
             pixels = self._resized(pixels).reshape(self.side, self.side, -1)
             mask = None if mask is None else self._resized(mask)
             boxes = boxes * np.float32(self.side / cut)
-        return self._labelled(np.asarray(pixels, np.uint8), boxes, item.classes, mask)
+        return self._labelled(np.asarray(pixels, np.uint8), boxes, item.classes, mask, item.weights)
 
     def _resized(self, picture: NDArray[np.generic]) -> NDArray[np.generic]:
         shrinks = picture.shape[0] > self.side
@@ -96,7 +97,12 @@ class Cropper:
         return cv2.resize(np.ascontiguousarray(picture), (self.side, self.side), interpolation=interpolation)
 
     def _labelled(
-        self, pixels: Pixels, boxes: Boxes, classes: NDArray[np.int32], mask: NDArray[np.generic] | None
+        self,
+        pixels: Pixels,
+        boxes: Boxes,
+        classes: NDArray[np.int32],
+        mask: NDArray[np.generic] | None,
+        weights: NDArray[np.float32] | None,
     ) -> Crop:
         """Runs the assigner on the boxes inside; cells with a mask go by its pixels."""
         visible = clip(boxes, self.side, self.side)
@@ -116,7 +122,10 @@ class Cropper:
         targets[assigned.areas] = visible[whole][assigned.boxes]
         spoken = np.zeros(self.head.count, bool)
         spoken[assigned.areas] = True
-        return Crop(pixels=pixels, states=states, spoken=spoken, targets=targets, taught=spoken)
+        counts = np.ones(self.head.count, np.float32)
+        if weights is not None:
+            counts[assigned.areas] = weights[whole][assigned.boxes]
+        return Crop(pixels=pixels, states=states, spoken=spoken, targets=targets, taught=spoken, weights=counts)
 
     def mentored(self, item: Mentored, generator: np.random.Generator) -> Crop:
         """A crop of a picture known by its areas."""
@@ -140,6 +149,9 @@ class Cropper:
             assert order is not None
             return turn.pixels(maps)[:, :, order].reshape(side * side * len(shapes), -1)
 
+        weights = np.ones(side * side * len(shapes), np.float32)
+        if item.weights is not None:
+            weights = np.asarray(moved(item.weights), np.float32)[:, 0]
         x, y = left * self.stride, top * self.stride
         targets = np.asarray(moved(item.targets), np.float32) - np.array([x, y, x, y], np.float32)
         return Crop(
@@ -148,6 +160,7 @@ class Cropper:
             spoken=np.asarray(moved(item.spoken), bool)[:, 0],
             targets=turn.boxes(targets, self.side),
             taught=np.asarray(moved(item.taught), bool)[:, 0],
+            weights=weights,
         )
 
 

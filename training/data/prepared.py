@@ -34,6 +34,7 @@ class Annotated:
 
     inside: x1, y1, x2, y2 of the picture within the letterbox, model pixels.
     mask: uint8 (height, width), 255 on a defect, for a cell head; None: boxes only.
+    weights: (n,) float32, how much the areas of each box count in the loss, 0 or more; None: all 1.
     """
 
     pixels: Pixels
@@ -41,6 +42,10 @@ class Annotated:
     classes: Indices
     inside: tuple[int, int, int, int]
     mask: NDArray[np.uint8] | None = None
+    weights: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights, len(self.boxes), "boxes")
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -49,6 +54,7 @@ class Mentored:
 
     states: (A, C) int8 UNKNOWN, ABSENT, PRESENT. spoken: (A,) bool. targets: (A, 4) float32 model pixels and
     taught: (A,) bool, boxes that a person drew.
+    weights: (A,) float32, how much an area counts in the loss, 0 or more; None: all 1.
     """
 
     pixels: Pixels
@@ -56,6 +62,10 @@ class Mentored:
     spoken: NDArray[np.bool_]
     targets: Boxes
     taught: NDArray[np.bool_]
+    weights: NDArray[np.float32] | None = None
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights, len(self.spoken), "areas")
 
     @property
     def silent(self) -> bool:
@@ -64,6 +74,15 @@ class Mentored:
 
 
 Prepared = Annotated | Mentored
+
+
+def _check_weights(weights: NDArray[np.float32] | None, count: int, what: str) -> None:
+    if weights is None:
+        return
+    if weights.shape != (count,) or weights.dtype != np.float32:
+        raise ValueError(f"weights are {weights.dtype} {weights.shape}, expected float32 ({count},), one of the {what}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("weights hold a negative number, NaN or infinity; expected 0 or more")
 
 
 def annotate(sample: Sample, config: DetectorConfig) -> Annotated:

@@ -1,6 +1,8 @@
 """Box regression: generalised intersection over union (Rezatofighi et al., 2019), averaged over taught boxes.
 
-    GIoU = IoU - (|hull| - |union|) / |hull|,     L = sum over taught areas of (1 - GIoU) / number of taught areas
+    GIoU = IoU - (|hull| - |union|) / |hull|,     L = sum over taught areas of w (1 - GIoU) / sum of their w
+
+w is 1 unless weights are given.
 
 Only areas with a box that a person drew are taught: machine boxes teach no regression (Cordier et al., section 3.3).
 None taught: the loss is 0 and has a gradient (of zeros), never NaN.
@@ -22,16 +24,26 @@ def giou(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
     return inside / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
 
 
-def box_regression(boxes_na4: torch.Tensor, targets_na4: torch.Tensor, taught_na: torch.Tensor) -> torch.Tensor:
+def box_regression(
+    boxes_na4: torch.Tensor,
+    targets_na4: torch.Tensor,
+    taught_na: torch.Tensor,
+    weights_na: torch.Tensor | None = None,
+) -> torch.Tensor:
     """L, a scalar.
 
     Args:
         boxes_na4: float (N, A, 4), the network's boxes.
         targets_na4: float (N, A, 4), what they should be; anything where not taught.
         taught_na: bool (N, A).
+        weights_na: float (N, A), 0 or more. None: all 1.
     """
     boxes, targets = boxes_na4[taught_na], targets_na4[taught_na]
-    return (1 - giou(boxes, targets)).sum() / max(1, boxes.shape[0])
+    if weights_na is None:
+        return (1 - giou(boxes, targets)).sum() / max(1, boxes.shape[0])
+    weights = weights_na[taught_na]
+    total = weights.sum()
+    return ((1 - giou(boxes, targets)) * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
 
 
 def _size(boxes: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,11 @@ For an area i and a class c with state y = 1 (PRESENT) or 0 (ABSENT) and p = sig
     l(i, c) = -(1 - q)^gamma * log(q),   q = p where y = 1, q = 1 - p where y = 0
     l(i, c) = 0                          where the state is UNKNOWN
 
-    L = sum over i in M, over c of l(i, c)  /  |M|,   M = the selected areas with at least one known state
+    L = sum over i in M, over c of w(i) l(i, c)  /  sum over i in M of w(i)
 
-gamma = 0 is the paper's binary cross-entropy. The sum is divided by the number of *supervised areas*, so that
-duplicating a batch changes nothing. No supervised area: the loss is 0 and has a gradient (of zeros), never NaN.
+M is the selected areas with at least one known state; w is 1 unless weights are given, and then L is a weighted mean.
+gamma = 0 is the paper's binary cross-entropy. Dividing by the number of *supervised areas* makes that duplicating a
+batch changes nothing. No supervised area, or none with a weight: the loss is 0 with a gradient (of zeros), never NaN.
 The gradient with respect to the logit of an UNKNOWN state is exactly 0, also where that logit is infinite or NaN.
 
 Shape suffixes: N batch, A areas, C classes.
@@ -50,6 +51,7 @@ def masked_classification(
     *,
     gamma: float = 0.0,
     number: torch.Tensor | None = None,
+    weights_na: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """L, a scalar.
 
@@ -58,12 +60,24 @@ def masked_classification(
         states_nac: integer (N, A, C) of UNKNOWN, ABSENT, PRESENT.
         selected_na: bool (N, A), the areas to be summed over. None: all.
         gamma: as `masked_focal`.
-        number: scalar above 0 that takes the place of |M|, for areas that are counted against others. None: |M|.
+        number: scalar above 0 that takes the place of the sum of weights, for areas that are counted against others.
+        weights_na: float (N, A), 0 or more. None: all 1, so that the sum of weights is |M|.
     """
     counted = (states_nac != UNKNOWN).any(dim=-1)
     if selected_na is not None:
         counted = counted & selected_na
     states = torch.where(counted[..., None], states_nac, torch.full_like(states_nac, UNKNOWN))
     if number is None:
-        number = counted.sum().clamp(min=1)
-    return masked_focal(logits_nac, states, gamma=gamma).sum() / number
+        number = total_weight(counted, weights_na)
+        number = torch.where(number > 0, number, torch.ones_like(number))
+    loss = masked_focal(logits_nac, states, gamma=gamma)
+    if weights_na is not None:
+        loss = loss * weights_na[..., None]
+    return loss.sum() / number
+
+
+def total_weight(chosen_na: torch.Tensor, weights_na: torch.Tensor | None = None) -> torch.Tensor:
+    """Sum of the weights of the chosen areas, bool (N, A); their number where there are no weights. A scalar."""
+    if weights_na is None:
+        return chosen_na.sum()
+    return torch.where(chosen_na, weights_na, torch.zeros_like(weights_na)).sum()
