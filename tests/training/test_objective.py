@@ -132,8 +132,8 @@ def test_weights_of_one_change_nothing_to_the_last_bit() -> None:
 
 
 def test_a_drawn_box_counts_by_its_weight() -> None:
-    # Boxes shifted by half their width cost 4/3, exact ones nothing: (1 * 4/3 + 3 * 0) / 4, times the weight 2.
+    # A box shifted by half its width costs 1 - 1/3, an exact one nothing: 2 * (1 * 2/3 + 3 * 0) / (1 + 3) = 1/3.
     boxes = torch.tensor([[[2.0, 0.0, 6.0, 4.0], [0.0, 0.0, 4.0, 4.0]]])
     drawn = batch([[U, U]], [[False, False]], [True], taught=True)
     item = dataclasses.replace(drawn, weights=torch.tensor([[1.0, 3.0]]))
-    assert objective(output([[0.0, 0.0]], boxes), item, PLAIN).new.item() == pytest.approx(2 / 3)
+    assert objective(output([[0.0, 0.0]], boxes), item, PLAIN).new.item() == pytest.approx(1 / 3)
