@@ -135,7 +135,7 @@ def cells_by_falling_threshold(
             for number, (kind, cells) in enumerate(zip(step.classes, step.areas, strict=True))
             if not taken[kind, cells].any()
         ]
-        found.append(_only(step, np.array(fresh, np.intp)))
+        found.append(only(step, np.array(fresh, np.intp)))
     whole = Found(
         boxes=np.concatenate([part.boxes for part in found]),
         scores=np.concatenate([part.scores for part in found]),
@@ -143,15 +143,16 @@ def cells_by_falling_threshold(
         areas=tuple(cells for part in found for cells in part.areas),
     )
     best = np.argsort(-whole.scores, kind="stable")[: parameters.maximum_detections]
-    return _only(whole, best)
+    return only(whole, best)
 
 
 def at_thresholds(found: Found, thresholds: NDArray[np.float32]) -> Found:
     """The detections at or above their class's threshold."""
-    return _only(found, np.flatnonzero(found.scores >= thresholds[found.classes]))
+    return only(found, np.flatnonzero(found.scores >= thresholds[found.classes]))
 
 
-def _only(found: Found, keep: NDArray[np.intp]) -> Found:
+def only(found: Found, keep: NDArray[np.intp]) -> Found:
+    """The detections at these places, in that order."""
     return Found(
         boxes=found.boxes[keep],
         scores=found.scores[keep],
