@@ -9,14 +9,15 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.average import RunningAverage
+from training.auxiliaries import auxiliaries_for
+from training.auxiliary import Auxiliary
 from training.checkpoint import FILE_NAME as CHECKPOINT_NAME
 from training.checkpoint import Checkpoint, Lineage, Metadata, save
 from training.config import TrainConfig
@@ -25,11 +26,9 @@ from training.data.mentoring import MentoringData
 from training.data.omnia import with_confident_background
 from training.data.prepared import Prepared, annotate_all
 from training.data.sample import Dataset
-from training.models.detector import Detector
-from training.objective import Losses, objective
+from training.learner import Learner, StepLosses
 from training.resume import FILE_NAME as STATE_NAME
 from training.resume import load_state, save_state
-from training.schedules import average_decay, learning_rate
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +48,8 @@ class Progress:
     loss: float = 0.0
     loss_original: float = 0.0
     loss_new: float = 0.0
+    loss_auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    """By name."""
     learning_rate: float = 0.0
     seconds: float = 0.0
     seconds_left: float = 0.0
@@ -92,6 +93,7 @@ def train(
     parent_digest: str = "",
     on_progress: OnProgress | None = None,
     options: RunOptions | None = None,
+    auxiliaries: Sequence[Auxiliary] | None = None,
 ) -> Path:
     """Trains a network and writes OUT/checkpoint.safetensors and OUT/history.jsonl.
 
@@ -104,6 +106,7 @@ def train(
         parent_digest: package digest of the parent, for the lineage.
         on_progress: called now and then, from the calling thread.
         options: how to carry it out.
+        auxiliaries: losses beside the objective; None: those the config asks for.
 
     Returns:
         The checkpoint's file.
@@ -118,16 +121,18 @@ def train(
     _check(config, original, new, parent)
     out.mkdir(parents=True, exist_ok=True)
     sampler = _sampler(config, original, new, parent, report)
-    run = _Run(config, parent)
+    run = Learner(config, parent)
+    run.add(auxiliaries_for(config, run.network, parent) if auxiliaries is None else auxiliaries)
     fingerprint = _fingerprint(config, original, new)
     state_path, history_path = out / STATE_NAME, out / HISTORY_NAME
     first = 0
     if options.resume and state_path.is_file():
-        first = load_state(state_path, run.network, run.average, run.optimiser, fingerprint=fingerprint)
+        first, tensors = load_state(state_path, fingerprint=fingerprint)
+        run.put_back(tensors)
         logger.info("resumed at step %d of %d", first, config.steps)
     started = time.monotonic()
     steps = config.steps
-    recent: list[Losses] = []
+    recent: list[StepLosses] = []
     with (
         open(history_path, "a" if first else "w", encoding="utf-8") as history,
         _batches(sampler, options.prefetch) as batch_of,
@@ -151,7 +156,7 @@ def train(
                 report(progress)
             last = step == steps or step == options.stop_after
             if options.save_every and (step % options.save_every == 0 or last):
-                save_state(state_path, run.network, run.average, run.optimiser, step=step, fingerprint=fingerprint)
+                save_state(state_path, run.tensors(), step=step, fingerprint=fingerprint)
             if step == options.stop_after:
                 break
     seconds = time.monotonic() - started
@@ -172,56 +177,6 @@ _JUDGED = 20
 """Steps after which a time budget is turned into a number of steps."""
 
 
-class _Run:
-    """Network, its average and the optimiser of one run."""
-
-    def __init__(self, config: TrainConfig, parent: Checkpoint | None) -> None:
-        self.config = config
-        torch.manual_seed(config.seed)
-        network = Detector(config.detector)
-        if config.from_parent and parent is not None:
-            network.load_state_dict(parent.detector.state_dict())
-        self.network = network.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        self.average = RunningAverage(self.network)
-        matrices = [value for value in self.network.parameters() if value.ndim > 1]
-        vectors = [value for value in self.network.parameters() if value.ndim <= 1]
-        self.optimiser = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.optimiser.weight_decay},
-                {"params": vectors, "weight_decay": 0.0},
-            ],
-            lr=config.optimiser.learning_rate,
-        )
-        self.mixed = uses_bfloat16(config.precision)
-        self.rate = 0.0
-
-    def step(self, batch: Batch, step: int, steps: int) -> Losses:
-        """One optimiser step on the batch of that number."""
-        settings = self.config.optimiser
-        self.rate = learning_rate(step, steps, highest=settings.learning_rate, warm_up=settings.warm_up)
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.rate
-        losses = self.losses(batch)
-        self.optimiser.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), settings.clip)
-        self.optimiser.step()
-        self.average.update(self.network, average_decay(step, decay=settings.average))
-        return dataclasses.replace(losses, total=losses.total.detach())
-
-    def losses(self, batch: Batch) -> Losses:
-        """Both domains in one forward pass, so that batch statistics are joint."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
-            output = self.network(batch.images)
-        return objective(output, batch, self.config.objective)
-
-    def use_average(self) -> None:
-        """The averaged weights become the network's."""
-        if self.config.optimiser.average:
-            self.network.load_state_dict(self.average.values)
-        self.network.eval()
-
-
 @contextlib.contextmanager
 def _batches(sampler: Sampler, prefetch: bool | None) -> Iterator[Callable[[int], Batch]]:
     """Gives the batch of a step. Batches are pure functions of the step, so preparing one ahead changes nothing."""
@@ -237,13 +192,6 @@ def _batches(sampler: Sampler, prefetch: bool | None) -> Iterator[Callable[[int]
             return now.result()
 
         yield batch_of
-
-
-def uses_bfloat16(precision: str) -> bool:
-    """What a configured precision means on this machine."""
-    if precision == "auto":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return precision == "bfloat16"
 
 
 def _check(config: TrainConfig, original: Dataset, new: object, parent: Checkpoint | None) -> None:
@@ -320,7 +268,7 @@ def _fingerprint(config: TrainConfig, original: Dataset, new: MentoringData | Da
 
 
 def _progress(
-    recent: Sequence[Losses], step: int, steps: int, seconds: float, seconds_left: float, rate: float
+    recent: Sequence[StepLosses], step: int, steps: int, seconds: float, seconds_left: float, rate: float
 ) -> Progress:
     def mean(name: str) -> float:
         return sum(float(getattr(item, name)) for item in recent) / len(recent)
@@ -332,6 +280,9 @@ def _progress(
         loss=mean("total"),
         loss_original=mean("original"),
         loss_new=mean("new"),
+        loss_auxiliary={
+            name: sum(float(item.auxiliary[name]) for item in recent) / len(recent) for name in recent[-1].auxiliary
+        },
         learning_rate=rate,
         seconds=seconds,
         seconds_left=seconds_left,
