@@ -1,4 +1,4 @@
-"""All runs of a table in processes of their own, as many at a time as asked for. What they compute is not its affair."""
+"""All runs of a table in processes of their own, as many at a time as asked for. What they compute is not known here."""
 
 from __future__ import annotations
 
