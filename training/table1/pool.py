@@ -1,4 +1,4 @@
-"""All runs of a table in processes of their own, as many at a time as asked for. What they compute is not known here."""
+"""All runs of a table in processes of their own, as many at a time as asked for; what they compute is their own."""
 
 from __future__ import annotations
 
