@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from training.adapt.dann import DannConfig
+from training.adapt.distil import DistilConfig
+from training.adapt.teacher import TeacherConfig
 from training.data.augment import AugmentConfig
 from training.data.crops import CropConfig
 from training.models.config import DetectorConfig
@@ -95,6 +98,16 @@ class TrainConfig:
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
     healthy_share: float = 0.1
     """Of the annotated pictures drawn, how many are without defect."""
+    balanced: bool = True
+    """Original and new pictures 1:1 in every batch (paper 3.3); False: as many as chance gives."""
+    reliability: bool = False
+    """Answers count by how reliable their operator is, as hidden repeats of the same detection show it."""
+    dann: DannConfig | None = None
+    """Domain-adversarial training (paper 3.4.4); None: off."""
+    distil: DistilConfig | None = None
+    """The parent's soft answers where nobody has spoken (paper 5); None: off."""
+    teacher: TeacherConfig | None = None
+    """A mean teacher's confident answers where nobody has spoken; None: off."""
     precision: str = "auto"
     """"float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the processor computes in it."""
     feedback: FeedbackPlan = dataclasses.field(default_factory=FeedbackPlan)
@@ -123,7 +136,7 @@ class TrainConfig:
     @property
     def needs_parent(self) -> bool:
         """Whether a parent's checkpoint has to be given."""
-        return self.from_parent or self.omnia > 0
+        return self.from_parent or self.omnia > 0 or self.distil is not None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, for a checkpoint's metadata and a package's lineage."""

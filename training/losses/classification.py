@@ -63,17 +63,36 @@ def masked_classification(
         number: scalar above 0 that takes the place of the sum of weights, for areas that are counted against others.
         weights_na: float (N, A), 0 or more. None: all 1, so that the sum of weights is |M|.
     """
-    counted = (states_nac != UNKNOWN).any(dim=-1)
-    if selected_na is not None:
-        counted = counted & selected_na
-    states = torch.where(counted[..., None], states_nac, torch.full_like(states_nac, UNKNOWN))
+    states = only_selected(states_nac, selected_na)
+    return mean_over_areas(masked_focal(logits_nac, states, gamma=gamma), states, number=number, weights_na=weights_na)
+
+
+def only_selected(states_nac: torch.Tensor, selected_na: torch.Tensor | None) -> torch.Tensor:
+    """The states with all areas but the selected ones, bool (N, A), UNKNOWN. None selects all."""
+    if selected_na is None:
+        return states_nac
+    return torch.where(selected_na[..., None], states_nac, torch.full_like(states_nac, UNKNOWN))
+
+
+def mean_over_areas(
+    loss_nac: torch.Tensor,
+    states_nac: torch.Tensor,
+    *,
+    number: torch.Tensor | None = None,
+    weights_na: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Weighted sum of losses that are 0 on UNKNOWN states, divided by the weights of areas with a known state.
+
+    Args:
+        loss_nac: float (N, A, C).
+        states_nac, number, weights_na: as `masked_classification`.
+    """
     if number is None:
-        number = total_weight(counted, weights_na)
+        number = total_weight((states_nac != UNKNOWN).any(dim=-1), weights_na)
         number = torch.where(number > 0, number, torch.ones_like(number))
-    loss = masked_focal(logits_nac, states, gamma=gamma)
     if weights_na is not None:
-        loss = loss * weights_na[..., None]
-    return loss.sum() / number
+        loss_nac = loss_nac * weights_na[..., None]
+    return loss_nac.sum() / number
 
 
 def total_weight(chosen_na: torch.Tensor, weights_na: torch.Tensor | None = None) -> torch.Tensor:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 
 from training.config import TrainConfig
 from training.models.config import DetectorConfig
-from training.recipes.controls import longer, unspoken_is_healthy
-from training.recipes.paper import baseline, healthy, mentored, omnia, transfer
+from training.recipes.asked import complete, missed, second_round, third_round, uncertain, wrong_class
+from training.recipes.beyond import distil, reliable, robust, teacher, transfer_dann, transfer_omnia
+from training.recipes.controls import longer, unbalanced, unspoken_is_healthy
+from training.recipes.paper import baseline, dann, healthy, mentored, omnia, transfer
 from training.recipes.station import full, recommended
 
 Recipe = Callable[[DetectorConfig], TrainConfig]
@@ -15,7 +17,31 @@ Recipe = Callable[[DetectorConfig], TrainConfig]
 
 RECIPES: Mapping[str, Recipe] = {
     recipe.__name__: recipe
-    for recipe in (baseline, mentored, transfer, omnia, healthy, recommended, full, longer, unspoken_is_healthy)
+    for recipe in (
+        baseline,
+        mentored,
+        transfer,
+        omnia,
+        healthy,
+        dann,
+        transfer_dann,
+        transfer_omnia,
+        distil,
+        teacher,
+        robust,
+        reliable,
+        uncertain,
+        wrong_class,
+        missed,
+        complete,
+        recommended,
+        second_round,
+        third_round,
+        full,
+        longer,
+        unspoken_is_healthy,
+        unbalanced,
+    )
 }
 """In the order of the table."""
 

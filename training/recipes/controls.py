@@ -6,7 +6,12 @@ import dataclasses
 
 from training.config import TrainConfig
 from training.models.config import DetectorConfig
-from training.recipes.paper import transfer
+from training.recipes.paper import mentored, transfer
+
+
+def unbalanced(detector: DetectorConfig) -> TrainConfig:
+    """As `mentored`, but without 1:1 batches: pictures as chance draws them (section 3.3 says that this fails)."""
+    return dataclasses.replace(mentored(detector), recipe="unbalanced", balanced=False)
 
 
 def longer(detector: DetectorConfig) -> TrainConfig:

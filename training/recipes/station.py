@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from training.config import TrainConfig
+from training.config import FeedbackPlan, TrainConfig
 from training.models.config import DetectorConfig
 from training.recipes.paper import transfer
 
 
 def recommended(detector: DetectorConfig) -> TrainConfig:
     """Transfer, taught by single answers and by whole frames."""
-    return dataclasses.replace(transfer(detector), recipe="recommended", whole_frames=True)
+    plan = FeedbackPlan(gestures="classes", frames="healthy")
+    return dataclasses.replace(transfer(detector), recipe="recommended", whole_frames=True, feedback=plan)
 
 
 def full(detector: DetectorConfig) -> TrainConfig:

@@ -1,0 +1,1 @@
+"""What teaches beside labels: a domain judge, a parent's soft answers, a mean teacher. Each is an `Auxiliary`."""
