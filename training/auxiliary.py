@@ -7,7 +7,7 @@ follows `Auxiliary`, built from the run's configuration in `training/auxiliaries
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import torch
@@ -15,9 +15,7 @@ from torch import nn
 
 from training.data.batches import Batch
 from training.models.detector import Detector, RawOutput
-
-Total = Callable[[torch.Tensor], torch.Tensor]
-"""Sum of a number over all processes of the run; itself where there is one process. Carries no gradient."""
+from training.processes import Total
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +39,7 @@ class Context:
     steps: int
     """Of the whole run as planned now; a time budget may change it while the run goes on."""
     total: Total
-    """See `Total`."""
+    """Sum of a number over all processes."""
 
 
 class Auxiliary(Protocol):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib
 import json
 import logging
 import sys
@@ -20,7 +21,10 @@ from lineside.reasons import ContractError
 if TYPE_CHECKING:
     from training.data.sample import Experiment
 
-COMMANDS = ("train", "calibrate", "evaluate", "report", "recipes")
+PARTS: Mapping[str, str] = {}
+"""Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
+command, `HELP`, one line, and `run(options) -> int`; none imports torch before it is called."""
+COMMANDS = ("train", "calibrate", "evaluate", "report", "recipes", *PARTS)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,6 +96,12 @@ def _parser() -> argparse.ArgumentParser:
 
     recipes = commands.add_parser("recipes", parents=[common], help="what can be trained")
     recipes.set_defaults(run=_recipes)
+
+    for name, module in PARTS.items():
+        part = importlib.import_module(module)
+        command = commands.add_parser(name, parents=[common], help=part.HELP, description=part.HELP)
+        part.describe(command)
+        command.set_defaults(run=part.run)
     return parser
 
 

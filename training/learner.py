@@ -14,6 +14,7 @@ from training.config import TrainConfig
 from training.data.batches import Batch
 from training.models.detector import Detector
 from training.objective import objective
+from training.processes import ALONE
 from training.schedules import average_decay, learning_rate
 
 
@@ -107,7 +108,7 @@ class Learner:
                 batch=batch,
                 step=step,
                 steps=steps,
-                total=lambda number: number,
+                total=ALONE.total,
             )
             with torch.autocast("cpu", torch.bfloat16, enabled=self.mixed):
                 for auxiliary in self.auxiliaries:

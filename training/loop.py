@@ -243,6 +243,7 @@ def _sampler(
         crop=config.crop,
         augment=config.augment,
         healthy_share=config.healthy_share,
+        balanced=config.balanced,
     )
 
 

@@ -120,8 +120,20 @@ def test_only_drawn_boxes_may_teach_regression(line: Line) -> None:
     assert (lesson.states[lesson.taught, BRIGHT] == PRESENT).all()
 
 
-def test_a_frame_called_healthy_is_background_that_was_not_spoken_of(line: Line) -> None:
+def test_a_frame_called_healthy_is_background_everywhere_and_denies_each_detection(line: Line) -> None:
     frame_id = line.keep([[3]])
+    line.say(frame_id, None, Gesture.FRAME_HEALTHY)
+    (lesson,) = read_log(line.log.root, tiny()).frames
+    assert (lesson.states == ABSENT).all()
+    assert lesson.spoken[3]
+    assert lesson.spoken.sum() < len(lesson.spoken) / 4
+    (single,) = read_log(line.log.root, tiny(), whole_frames=False).frames
+    assert (single.states[lesson.spoken] == ABSENT).all()
+    assert (single.states[~lesson.spoken] == UNKNOWN).all()
+
+
+def test_a_healthy_frame_without_a_detection_has_nothing_spoken_and_teaches_only_as_a_whole(line: Line) -> None:
+    frame_id = line.keep([])
     line.say(frame_id, None, Gesture.FRAME_HEALTHY)
     (lesson,) = read_log(line.log.root, tiny()).frames
     assert (lesson.states == ABSENT).all()

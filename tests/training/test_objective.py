@@ -26,6 +26,7 @@ def batch(states: list[list[int]], spoken: list[list[bool]], new: list[bool], ta
         targets=torch.tensor([0.0, 0.0, 4.0, 4.0]).expand(*shape, 4),
         taught=torch.full(shape, taught),
         new=torch.tensor(new),
+        unlit=torch.zeros((shape[0], 1, 8, 8)),
     )
 
 

@@ -96,7 +96,13 @@ def draw_turn(generator: np.random.Generator, turn: str, *, transpose: bool = Tr
 
 
 def change_light(
-    images_nchw: torch.Tensor, config: AugmentConfig, generator: torch.Generator, *, deviation: float
+    images_nchw: torch.Tensor,
+    config: AugmentConfig,
+    generator: torch.Generator,
+    *,
+    deviation: float,
+    chosen: slice = slice(None),
+    count: int | None = None,
 ) -> torch.Tensor:
     """Blur, contrast, brightness, a gradient of light and noise, drawn per picture.
 
@@ -105,20 +111,22 @@ def change_light(
         config: strengths.
         deviation: standard deviation of the pictures' grey levels.
         generator: where all draws come from.
+        chosen, count: the pictures given are these of a batch of `count`, and are changed as they would be in it.
 
     Returns:
         The same shape, in 0..255.
     """
-    count, _, height, width = images_nchw.shape
+    height, width = images_nchw.shape[2:]
+    count = len(images_nchw) if count is None else count
 
     def draw(low: float, high: float) -> torch.Tensor:
-        return torch.rand((count, 1, 1, 1), generator=generator) * (high - low) + low
+        return torch.rand((count, 1, 1, 1), generator=generator)[chosen] * (high - low) + low
 
     if config.blur:
-        chosen = torch.rand(count, generator=generator) < config.blur
-        if bool(chosen.any()):
+        soft = (torch.rand(count, generator=generator) < config.blur)[chosen]
+        if bool(soft.any()):
             images_nchw = images_nchw.clone()
-            images_nchw[chosen] = _blurred(images_nchw[chosen])
+            images_nchw[soft] = _blurred(images_nchw[soft])
     contrast = 1 + draw(-config.contrast, config.contrast)
     brightness = 255 * draw(-config.brightness, config.brightness)
     images_nchw = (images_nchw - 127.5) * contrast + (127.5 + brightness)
@@ -128,7 +136,7 @@ def change_light(
         down = torch.linspace(-1, 1, height).view(1, 1, height, 1) * angle.sin()
         images_nchw = images_nchw * (1 + draw(0, config.gradient) * (across + down))
     if config.noise:
-        noise = torch.randn((count, 1, height, width), generator=generator)
+        noise = torch.randn((count, 1, height, width), generator=generator)[chosen]
         images_nchw = images_nchw + noise * (deviation * draw(0, config.noise))
     return images_nchw.clamp(0, 255)
 

@@ -14,16 +14,18 @@ import numpy as np
 import torch
 
 from training.data.augment import AugmentConfig, change_light
-from training.data.crops import Crop, CropConfig, Cropper
+from training.data.crops import CropConfig, Cropper
 from training.data.prepared import Annotated, Prepared
 from training.models.config import DetectorConfig
+from training.processes import Share
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Batch:
     """images: float32 (N, channels, s, s) in 0..255, channels last in memory. states: int8 (N, A, C). spoken: bool
     (N, A). targets: float32 (N, A, 4) crop pixels. taught: bool (N, A). new: bool (N,), True for the new domain.
-    weights: float32 (N, A), how much an area counts; None: all 1."""
+    unlit: as images, before their light was changed; what a teacher sees. weights: float32 (N, A), how much an area
+    counts; None: all 1."""
 
     images: torch.Tensor
     states: torch.Tensor
@@ -31,6 +33,7 @@ class Batch:
     targets: torch.Tensor
     taught: torch.Tensor
     new: torch.Tensor
+    unlit: torch.Tensor
     weights: torch.Tensor | None = None
 
 
@@ -44,6 +47,7 @@ class Sampler:
         size: pictures a batch; even where there are new ones.
         seed: of all draws.
         healthy_share: of the annotated pictures drawn, how many have no defect (where there are both kinds).
+        balanced: half of every batch is new. False: each picture is drawn from all of them with equal chance.
 
     Raises:
         ValueError: there is nothing to draw from, or the size cannot be balanced.
@@ -60,10 +64,11 @@ class Sampler:
         crop: CropConfig,
         augment: AugmentConfig,
         healthy_share: float = 0.1,
+        balanced: bool = True,
     ) -> None:
         if not original:
             raise ValueError("there are no original pictures; training keeps both domains and needs them")
-        if size < 1 or (new and size % 2):
+        if size < 1 or (new and balanced and size % 2):
             raise ValueError(f"batch size is {size}, expected an even number for 1:1 batches")
         self._cropper = Cropper(config, crop, augment)
         self._augment = augment
@@ -72,33 +77,40 @@ class Sampler:
         self._new = _Pool(new, healthy_share) if new else None
         self._size = size
         self._seed = seed
+        self._new_share = None if balanced or not new else len(new) / (len(original) + len(new))
 
-    def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from 0."""
+    def batch(self, step: int, share: Share | None = None) -> Batch:
+        """The batch of a step, counted from 0; with a share, those of its pictures, drawn as in the whole batch."""
+        chosen = (share or Share()).chosen
         generator = np.random.default_rng((self._seed, step))
-        old = self._size if self._new is None else self._size // 2
-        crops = [self._crop(self._original.draw(generator), generator) for _ in range(old)]
+        old = self._originals(generator)
+        plans = [self._cropper.plan(self._original.draw(generator), generator) for _ in range(old)]
         if self._new is not None:
-            crops += [self._crop(self._new.draw(generator), generator) for _ in range(self._size - old)]
+            plans += [self._cropper.plan(self._new.draw(generator), generator) for _ in range(self._size - old)]
+        crops = [plan() for plan in plans[chosen]]
         pixels = np.stack([crop.pixels for crop in crops])
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
+        unlit = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
         light = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
         return Batch(
-            images=change_light(images, self._augment, light, deviation=self._deviation).contiguous(
-                memory_format=torch.channels_last
-            ),
+            images=change_light(
+                unlit, self._augment, light, deviation=self._deviation, chosen=chosen, count=len(plans)
+            ).contiguous(memory_format=torch.channels_last),
             states=torch.from_numpy(np.stack([crop.states for crop in crops])),
             spoken=torch.from_numpy(np.stack([crop.spoken for crop in crops])),
             targets=torch.from_numpy(np.stack([crop.targets for crop in crops])),
             taught=torch.from_numpy(np.stack([crop.taught for crop in crops])),
-            new=torch.arange(len(crops)) >= old,
+            new=(torch.arange(len(plans)) >= old)[chosen],
+            unlit=unlit,
             weights=torch.from_numpy(np.stack([crop.weights for crop in crops])),
         )
 
-    def _crop(self, item: Prepared, generator: np.random.Generator) -> Crop:
-        if isinstance(item, Annotated):
-            return self._cropper.annotated(item, generator)
-        return self._cropper.mentored(item, generator)
+    def _originals(self, generator: np.random.Generator) -> int:
+        """How many pictures of a batch are original; they come first."""
+        if self._new is None:
+            return self._size
+        if self._new_share is None:
+            return self._size // 2
+        return self._size - int(generator.binomial(self._size, self._new_share))
 
 
 class _Pool:

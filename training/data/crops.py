@@ -7,6 +7,7 @@ Mentored pictures: places on the grid, any turn under which the areas map onto e
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ from lineside.boxes import Boxes, area_of, clip
 from lineside.pixels import Pixels
 from training.data.augment import AugmentConfig, Turn, draw_turn
 from training.data.masks import assign_mask, cell_cover
-from training.data.prepared import Annotated, Mentored
+from training.data.prepared import Annotated, Mentored, Prepared
 from training.losses.classification import ABSENT, PRESENT, UNKNOWN
 from training.models.config import DetectorConfig
 
@@ -70,8 +71,22 @@ class Cropper:
         self.side = min(crop.side, config.width, config.height)
         self.head: Head = config.head_for(self.side, self.side)
 
+    def plan(self, item: Prepared, generator: np.random.Generator) -> Callable[[], Crop]:
+        """Draws everything about a crop; calling what comes back cuts it. So the draws of a batch stay the same when
+        several processes cut a part of its crops each."""
+        if isinstance(item, Annotated):
+            return self._plan_annotated(item, generator)
+        return self._plan_mentored(item, generator)
+
     def annotated(self, item: Annotated, generator: np.random.Generator) -> Crop:
         """A crop of a fully labelled picture."""
+        return self._plan_annotated(item, generator)()
+
+    def mentored(self, item: Mentored, generator: np.random.Generator) -> Crop:
+        """A crop of a picture known by its areas."""
+        return self._plan_mentored(item, generator)()
+
+    def _plan_annotated(self, item: Annotated, generator: np.random.Generator) -> Callable[[], Crop]:
         turn = draw_turn(generator, self.augment.turn)
         change = self.augment.scale
         factor = float(np.exp(generator.uniform(-change, change))) if change and generator.random() < 0.5 else 1.0
@@ -82,6 +97,9 @@ class Cropper:
             focus = item.boxes[int(generator.integers(len(item.boxes)))]
         left = _place(generator, cut, width, None if focus is None else (focus[0], focus[2]), item.inside[0::2])
         top = _place(generator, cut, height, None if focus is None else (focus[1], focus[3]), item.inside[1::2])
+        return lambda: self._cut_annotated(item, turn, cut, left, top)
+
+    def _cut_annotated(self, item: Annotated, turn: Turn, cut: int, left: int, top: int) -> Crop:
         pixels = turn.pixels(item.pixels[top : top + cut, left : left + cut])
         mask = None if item.mask is None else turn.pixels(item.mask[top : top + cut, left : left + cut])
         boxes = turn.boxes(item.boxes - np.array([left, top, left, top], np.float32), cut)
@@ -127,8 +145,7 @@ class Cropper:
             counts[assigned.areas] = weights[whole][assigned.boxes]
         return Crop(pixels=pixels, states=states, spoken=spoken, targets=targets, taught=spoken, weights=counts)
 
-    def mentored(self, item: Mentored, generator: np.random.Generator) -> Crop:
-        """A crop of a picture known by its areas."""
+    def _plan_mentored(self, item: Mentored, generator: np.random.Generator) -> Callable[[], Crop]:
         shapes = self.config.shapes if self.config.head == "anchors" else ((1.0, 1.0),)
         closed = Turn(transpose=True, mirror_x=False, mirror_y=False).shapes(shapes) is not None
         turn = draw_turn(generator, self.augment.turn, transpose=closed)
@@ -142,6 +159,13 @@ class Cropper:
                 centre = divmod(cell, columns)
         top = _place(generator, side, rows, None if centre is None else (centre[0], centre[0] + 1), (0, rows))
         left = _place(generator, side, columns, None if centre is None else (centre[1], centre[1] + 1), (0, columns))
+        return lambda: self._cut_mentored(item, turn, shapes, left, top)
+
+    def _cut_mentored(
+        self, item: Mentored, turn: Turn, shapes: tuple[tuple[float, float], ...], left: int, top: int
+    ) -> Crop:
+        rows, columns = item.pixels.shape[0] // self.stride, item.pixels.shape[1] // self.stride
+        side = self.side // self.stride
 
         def moved(values: NDArray[np.generic]) -> NDArray[np.generic]:
             maps = values.reshape(rows, columns, len(shapes), -1)[top : top + side, left : left + side]

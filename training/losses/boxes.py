@@ -29,6 +29,8 @@ def box_regression(
     targets_na4: torch.Tensor,
     taught_na: torch.Tensor,
     weights_na: torch.Tensor | None = None,
+    *,
+    number: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """L, a scalar.
 
@@ -37,13 +39,16 @@ def box_regression(
         targets_na4: float (N, A, 4), what they should be; anything where not taught.
         taught_na: bool (N, A).
         weights_na: float (N, A), 0 or more. None: all 1.
+        number: scalar that takes the place of the sum of weights, where these boxes are a part of a batch. None: of
+            these boxes.
     """
     boxes, targets = boxes_na4[taught_na], targets_na4[taught_na]
-    if weights_na is None:
-        return (1 - giou(boxes, targets)).sum() / max(1, boxes.shape[0])
-    weights = weights_na[taught_na]
-    total = weights.sum()
-    return ((1 - giou(boxes, targets)) * weights).sum() / torch.where(total > 0, total, torch.ones_like(total))
+    loss = 1 - giou(boxes, targets)
+    if weights_na is not None:
+        loss = loss * weights_na[taught_na]
+    if number is None:
+        number = taught_na.sum() if weights_na is None else weights_na[taught_na].sum()
+    return loss.sum() / torch.where(number > 0, number, torch.ones_like(number))
 
 
 def _size(boxes: torch.Tensor) -> torch.Tensor:
