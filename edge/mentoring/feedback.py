@@ -7,8 +7,6 @@ compares it with the frame and the detection it speaks of. This file never touch
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import re
 
@@ -52,9 +50,7 @@ class FeedbackDraft:
     @property
     def payload_sha256(self) -> str:
         """Digest of everything but the key: what has to be equal when a key comes again."""
-        content = dataclasses.asdict(self)
-        del content["key"]
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return self.event(0, 0).payload_sha256
 
     def event(self, log_sequence: int, received_unix_ns: int) -> FeedbackEvent:
         """The event it becomes in the log."""

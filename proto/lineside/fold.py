@@ -6,7 +6,7 @@ reordered events fold to the same result.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lineside.records import FeedbackEvent, Gesture, Judgement, Outcome
 
@@ -25,12 +25,11 @@ def target_of(event: FeedbackEvent) -> Target:
     return ("frame",)
 
 
-def fold(events: Iterable[FeedbackEvent]) -> tuple[Judgement, ...]:
-    """Judgements of one frame, one per target that anybody still says something about.
+def standing(events: Iterable[FeedbackEvent]) -> dict[Target, list[FeedbackEvent]]:
+    """What still stands about each target of a frame: the last word of each operator.
 
-    Per target and operator the event of the highest revision counts; RETRACT leaves nothing. UNSURE gives way to
-    anybody else's opinion. Operators that say the same class is there, or that nothing is, agree; others are
-    DISPUTED. Sorted by target.
+    Per target and operator the event of the highest revision counts; RETRACT leaves nothing. Targets ascending, and
+    the operators of each.
     """
     latest: dict[tuple[Target, str], FeedbackEvent] = {}
     for event in events:
@@ -39,19 +38,29 @@ def fold(events: Iterable[FeedbackEvent]) -> tuple[Judgement, ...]:
         if known is None or (event.revision, event.key) > (known.revision, known.key):
             latest[place] = event
     by_target: dict[Target, list[FeedbackEvent]] = {}
-    for (target, _), event in latest.items():
+    for (target, _), event in sorted(latest.items()):
         if event.gesture is not Gesture.RETRACT:
             by_target.setdefault(target, []).append(event)
-    return tuple(_judge(by_target[target]) for target in sorted(by_target))
+    return by_target
 
 
-def _judge(events: list[FeedbackEvent]) -> Judgement:
+def fold(events: Iterable[FeedbackEvent]) -> tuple[Judgement, ...]:
+    """Judgements of one frame, one per target that anybody still says something about.
+
+    UNSURE gives way to anybody else's opinion. Operators that say the same class is there, or that nothing is, agree;
+    others are DISPUTED. Sorted by target.
+    """
+    return tuple(judgement_of(said) for said in standing(events).values())
+
+
+def judgement_of(events: Sequence[FeedbackEvent]) -> Judgement:
+    """What the standing events about one target amount to; at least one."""
     sure = [event for event in events if event.gesture is not Gesture.UNSURE] or events
     # The strictest of agreeing answers leads: a poor box says all that a confirm says, and more.
     leading = max(sure, key=lambda event: (event.gesture is Gesture.POOR_BOX, event.revision, event.key))
     counting = sorted(sure, key=lambda event: event.log_sequence)
     return Judgement(
-        outcome=Outcome.SAID if len({_meaning(event) for event in sure}) == 1 else Outcome.DISPUTED,
+        outcome=Outcome.SAID if len({meaning(event) for event in sure}) == 1 else Outcome.DISPUTED,
         detection_id=leading.detection_id,
         gesture=leading.gesture,
         class_name=leading.class_name,
@@ -62,7 +71,8 @@ def _judge(events: list[FeedbackEvent]) -> Judgement:
     )
 
 
-def _meaning(event: FeedbackEvent) -> tuple[str, str | None]:
+def meaning(event: FeedbackEvent) -> tuple[str, str | None]:
+    """Equal for answers that agree."""
     if event.gesture in (Gesture.CONFIRM, Gesture.POOR_BOX):
         return ("defect as named", None)
     return (event.gesture.name, event.class_name)

@@ -116,6 +116,8 @@ def labels_of(
             # Somebody looked here and it is not settled: a word about the whole frame must not settle it.
             if judgement.detection_id in detections:
                 unsettled[reach(detections[judgement.detection_id])] = True
+            elif judgement.box is not None:
+                unsettled[overlapping(head, letterbox.to_model(as_boxes([judgement.box]))[0], AREA_IOU)] = True
         elif judgement.gesture in (Gesture.FRAME_HEALTHY, Gesture.FRAME_COMPLETE):
             whole = judgement.gesture
         elif judgement.gesture is Gesture.MISSED:

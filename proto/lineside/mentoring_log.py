@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from google.protobuf import json_format
@@ -125,6 +126,37 @@ def unpack_areas(data: bytes) -> Indices:
     return np.frombuffer(data, "<u4").astype(np.int32)
 
 
+def open_log(root: Path) -> sqlite3.Connection:
+    """A connection that can only read, to a log of a schema this version knows.
+
+    Raises:
+        FileNotFoundError: there is no log in the folder.
+        ContractError: RECORD_CORRUPT, the log is of a newer schema or is not one.
+    """
+    database = root / DATABASE_NAME
+    if not database.is_file():
+        raise FileNotFoundError(
+            f"no mentoring log in {root}: expected {DATABASE_NAME} there; a station makes it at its first start"
+        )
+    connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ContractError(Reason.RECORD_CORRUPT, f"{DATABASE_NAME} cannot be read: {error}") from error
+    if 1 <= version <= SCHEMA_VERSION:
+        return connection
+    connection.close()
+    if version == 0:
+        raise ContractError(
+            Reason.RECORD_CORRUPT, f"{DATABASE_NAME} is empty or no mentoring log; name the folder of a station's log"
+        )
+    raise ContractError(
+        Reason.RECORD_CORRUPT,
+        f"the log has schema {version}, this version reads 1 to {SCHEMA_VERSION}; use a newer Lineside",
+    )
+
+
 class MentoringLogReader:
     """Read-only view of a log. One connection; use one reader per thread.
 
@@ -137,25 +169,9 @@ class MentoringLogReader:
     """
 
     def __init__(self, root: Path) -> None:
-        database = root / DATABASE_NAME
-        if not database.is_file():
-            raise FileNotFoundError(
-                f"no mentoring log in {root}: expected {DATABASE_NAME} there; a station makes it at its first start"
-            )
         self.root = root
-        self._connection = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+        self._connection = open_log(root)
         self._connection.row_factory = sqlite3.Row
-        try:
-            version = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-        except sqlite3.DatabaseError as error:
-            self.close()
-            raise ContractError(Reason.RECORD_CORRUPT, f"{DATABASE_NAME} cannot be read: {error}") from error
-        if not 1 <= version <= SCHEMA_VERSION:
-            self.close()
-            raise ContractError(
-                Reason.RECORD_CORRUPT,
-                f"the log has schema {version}, this version reads 1 to {SCHEMA_VERSION}; use a newer Lineside",
-            )
 
     def __enter__(self) -> MentoringLogReader:
         return self
@@ -216,12 +232,12 @@ class MentoringLogReader:
         for row in self._connection.execute(
             "SELECT * FROM feedback WHERE log_sequence > ? ORDER BY log_sequence", (after,)
         ).fetchall():
-            yield _event(row)
+            yield event_of(row)
 
     def events(self, frame_id: str) -> list[FeedbackEvent]:
         """Everything that was ever said about one frame, in the order it was acknowledged."""
         rows = self._connection.execute("SELECT * FROM feedback WHERE frame_id = ? ORDER BY log_sequence", (frame_id,))
-        return [_event(row) for row in rows]
+        return [event_of(row) for row in rows]
 
     def undecided(self, *, frames: int, limit: int) -> tuple[list[tuple[RecordedFrame, RecordedDetection]], int]:
         """Detections nobody has said anything about that still stands, newest frame first, best score first.
@@ -243,7 +259,7 @@ class MentoringLogReader:
                 "SELECT * FROM detections WHERE detection_id = ?", (row["detection_id"],)
             ).fetchone()
             if frame is not None and detection is not None:  # else deleted since: nobody had judged it
-                found.append((RecordedFrame(**dict(frame)), _detection(detection)))
+                found.append((RecordedFrame(**dict(frame)), detection_of(detection)))
         return found, len(rows)
 
     def image(self, frame: RecordedFrame) -> bytes:
@@ -272,12 +288,13 @@ class MentoringLogReader:
         events = self._connection.execute("SELECT * FROM feedback WHERE frame_id = ?", (row["frame_id"],))
         return MentoringRecord(
             frame=RecordedFrame(**dict(row)),
-            detections=tuple(_detection(found) for found in detections),
-            judgements=fold(_event(event) for event in events),
+            detections=tuple(detection_of(found) for found in detections),
+            judgements=fold(event_of(event) for event in events),
         )
 
 
-def _detection(row: sqlite3.Row) -> RecordedDetection:
+def detection_of(row: Mapping[str, Any] | sqlite3.Row) -> RecordedDetection:
+    """A row of `detections` as a value."""
     return RecordedDetection(
         detection_id=row["detection_id"],
         class_index=row["class_index"],
@@ -288,7 +305,12 @@ def _detection(row: sqlite3.Row) -> RecordedDetection:
     )
 
 
-def _event(row: sqlite3.Row) -> FeedbackEvent:
+def event_of(row: Mapping[str, Any] | sqlite3.Row) -> FeedbackEvent:
+    """A row of `feedback` as a value.
+
+    Raises:
+        KeyError: its gesture is none that this version knows.
+    """
     return FeedbackEvent(
         log_sequence=row["log_sequence"],
         key=row["key"],

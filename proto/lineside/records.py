@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
+import json
 
 from lineside.areas import Indices
 
@@ -50,6 +52,15 @@ class FeedbackEvent:
     seconds: float
     client_unix_ns: int
     received_unix_ns: int
+
+    @property
+    def payload_sha256(self) -> str:
+        """Digest of all that the client said, but the key: what has to be equal when a key comes again. The log keeps
+        it beside the event, so that a reader can tell an event that was changed since."""
+        content = dataclasses.asdict(self)
+        for name in ("key", "log_sequence", "received_unix_ns"):
+            del content[name]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 class Outcome(enum.Enum):
