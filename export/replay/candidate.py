@@ -11,7 +11,6 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from export.replay.matching import CandidateDetection
 from lineside.areas import CellGrid
 from lineside.boxes import clip
 from lineside.decode import Found, decode_anchors, decode_cells
@@ -20,10 +19,8 @@ from lineside.letterbox import Letterbox
 from lineside.package import GRAPH_NAME, Package
 from lineside.pixels import Pixels, letterboxed
 from lineside.reasons import ContractError, Reason
-
-
-class NoAnswer(Exception):  # noqa: N818
-    """The candidate cannot answer for a frame; the text says why, the same for the same trouble."""
+from lineside.replay.matching import CandidateDetection
+from lineside.replay.run import NoAnswer
 
 
 class Candidate:

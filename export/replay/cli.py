@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from export.replay.figures import Share
     from export.replay.run import Replay
+    from lineside.replay.figures import Share
 
 PASSED, REFUSED = 0, 1
 JSON_NAME, HTML_NAME = "replay.json", "replay.html"
@@ -49,9 +49,10 @@ def run(given: argparse.Namespace) -> int:
 
     from export.replay.document import document_of
     from export.replay.html import page_of
-    from export.replay.policy import Policy, load_policy, parse_thresholds
+    from export.replay.policy import load_policy, parse_thresholds
     from export.replay.run import replay
     from lineside.package import read_package
+    from lineside.replay.policy import Policy
 
     if given.threads < 1:
         raise ValueError(f"--threads is {given.threads}, expected at least 1")
@@ -81,7 +82,7 @@ def run(given: argparse.Namespace) -> int:
 
 def show(result: Replay, console: Console) -> None:
     """One line per finding, escapes first, then the figures and the gate's word."""
-    from export.replay.findings import findings_of
+    from lineside.replay.findings import findings_of
 
     def line(text: str, style: str = "") -> None:
         # A part id comes from a scanner: nothing in it may steer the terminal.

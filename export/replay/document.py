@@ -6,11 +6,11 @@ import dataclasses
 import math
 from collections.abc import Sequence
 
-from export.replay.figures import Share, Unused
-from export.replay.findings import Finding, findings_of
-from export.replay.judging import FrameResult
-from export.replay.matching import CandidateDetection
 from export.replay.run import Replay
+from lineside.replay.figures import Share, Unused
+from lineside.replay.findings import Finding, findings_of
+from lineside.replay.judging import FrameResult
+from lineside.replay.matching import CandidateDetection
 
 FORMAT_VERSION = 1
 

@@ -13,13 +13,13 @@ import cv2
 import jinja2
 import numpy as np
 
-from export.replay.findings import Finding, findings_of
-from export.replay.matching import CandidateDetection
 from export.replay.run import Replay
 from lineside.mentoring_log import MentoringLogReader
 from lineside.pixels import Pixels, decode, encode_png
 from lineside.reasons import ContractError
 from lineside.records import BoxTuple
+from lineside.replay.findings import Finding, findings_of
+from lineside.replay.matching import CandidateDetection
 
 TEMPLATE = "report.html.j2"
 MOST_PICTURES = 200

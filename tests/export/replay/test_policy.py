@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from export.replay.policy import Policy, load_policy, parse_thresholds
+from export.replay.policy import load_policy, parse_thresholds
+from lineside.replay.policy import Policy
 
 ROOT = Path(__file__).resolve().parents[3]
 

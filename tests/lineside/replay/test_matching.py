@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.replay.matching import CandidateDetection, Match, match, overlaps
 from lineside.records import BoxTuple
+from lineside.replay.matching import CandidateDetection, Match, match, overlaps
 
 
 def said(name: str, box: BoxTuple, score: float = 0.9) -> CandidateDetection:

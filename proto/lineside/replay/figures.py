@@ -18,7 +18,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-from export.replay.judging import DEFECTS, DENIALS, WHOLE_FRAMES, Answer, FrameResult, Kind, Result, Truth
+from lineside.replay.judging import DEFECTS, DENIALS, WHOLE_FRAMES, Answer, FrameResult, Kind, Result, Truth
 
 Z95 = 1.959963984540054
 """Quantile of the normal distribution for two-sided 95 %."""

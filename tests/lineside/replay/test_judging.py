@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pytest
 from support.events import detection, event, record
 
-from export.replay.findings import Group, findings_of
-from export.replay.judging import CONTRADICTION, DISPUTED, UNSURE, Answer, FrameResult, Truth, expectations_of, judge
-from export.replay.matching import CandidateDetection
 from lineside.records import BoxTuple, FeedbackEvent, Gesture, MentoringRecord
+from lineside.replay.findings import Group, findings_of
+from lineside.replay.judging import CONTRADICTION, DISPUTED, UNSURE, Answer, FrameResult, Truth, expectations_of, judge
+from lineside.replay.matching import CandidateDetection
 
 HERE: BoxTuple = (0, 0, 8, 8)
 THERE: BoxTuple = (30, 30, 40, 40)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from export.replay.figures import Share, Tally
-from export.replay.policy import WEIGHTED, Policy
+from lineside.replay.figures import Share, Tally
+from lineside.replay.policy import WEIGHTED, Policy
 
 NAMED_PARTS = 20
 """Most parts a sentence names; the rest are counted."""

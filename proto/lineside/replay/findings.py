@@ -6,9 +6,9 @@ import dataclasses
 import enum
 from collections.abc import Sequence
 
-from export.replay.figures import is_harmful
-from export.replay.judging import DENIALS, Answer, FrameResult, Result, Truth
 from lineside.records import BoxTuple
+from lineside.replay.figures import is_harmful
+from lineside.replay.judging import DENIALS, Answer, FrameResult, Result, Truth
 
 
 class Group(enum.Enum):

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.replay.figures import Tally, Unused, share_of, tally_of, wilson
-from export.replay.gate import decide
-from export.replay.judging import DISPUTED, Answer, Expectation, FrameResult, Kind, Result, Truth
-from export.replay.policy import Policy
+from lineside.replay.figures import Tally, Unused, share_of, tally_of, wilson
+from lineside.replay.gate import decide
+from lineside.replay.judging import DISPUTED, Answer, Expectation, FrameResult, Kind, Result, Truth
+from lineside.replay.policy import Policy
 
 
 def test_wilsons_interval_is_the_textbooks() -> None:

@@ -24,8 +24,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from export.replay.matching import LEAST_OVERLAP, CandidateDetection, Match, match, overlaps
 from lineside.records import BoxTuple, Gesture, Judgement, MentoringRecord, Outcome
+from lineside.replay.matching import LEAST_OVERLAP, CandidateDetection, Match, match, overlaps
 
 NO_VERDICT = "NO_VERDICT"
 DISPUTED = "operators contradict each other"
