@@ -21,7 +21,10 @@ from lineside.reasons import ContractError
 if TYPE_CHECKING:
     from training.data.sample import Experiment
 
-PARTS: Mapping[str, str] = {}
+PARTS: Mapping[str, str] = {
+    "features": "training.evaluate.domains",
+    "table1": "training.table1.cli",
+}
 """Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
 command, `HELP`, one line, and `run(options) -> int`; none imports torch before it is called."""
 COMMANDS = ("train", "calibrate", "evaluate", "report", "recipes", *PARTS)
@@ -130,7 +133,7 @@ def _train(options: argparse.Namespace) -> int:
         turn=options.turn,
         options=RunOptions(resume=options.resume, save_every=options.save_every, budget_seconds=options.budget_seconds),
     )
-    with _display(options.progress) as show:
+    with display(options.progress) as show:
 
         def on_progress(progress: Progress) -> None:
             text = f"{options.recipe}: {progress.stage}"
@@ -152,7 +155,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 
     set_threads(options.threads)
     original = _experiment(options).train
-    with _display(options.progress) as show:
+    with display(options.progress) as show:
         path = calibrate(
             options.checkpoint,
             original,
@@ -176,7 +179,7 @@ def _evaluate(options: argparse.Namespace) -> int:
     set_threads(options.threads)
     checkpoint = load(options.checkpoint)
     experiment = _experiment(options)
-    with _display(options.progress) as show:
+    with display(options.progress) as show:
         figures = evaluate_experiment(
             checkpoint, experiment, lambda done, total: show("evaluating", done, total, {"stage": "evaluating"})
         )
@@ -195,7 +198,7 @@ def _report(options: argparse.Namespace) -> int:
 
     set_threads(options.threads)
     experiment = _experiment(options)
-    with _display(options.progress) as show:
+    with display(options.progress) as show:
         write_report(
             options.out,
             options.checkpoint,
@@ -237,7 +240,8 @@ Show = Callable[[str, int, int, Mapping[str, object]], None]
 
 
 @contextlib.contextmanager
-def _display(kind: str) -> Iterator[Show]:
+def display(kind: str) -> Iterator[Show]:
+    """How progress is shown: a bar, one JSON object a line, or not at all."""
     if kind == "bar":
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
