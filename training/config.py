@@ -10,6 +10,7 @@ from training.adapt.distil import DistilConfig
 from training.adapt.teacher import TeacherConfig
 from training.data.augment import AugmentConfig
 from training.data.crops import CropConfig
+from training.floor import FloorConfig
 from training.models.config import DetectorConfig
 from training.objective import ObjectiveConfig
 
@@ -109,7 +110,9 @@ class TrainConfig:
     teacher: TeacherConfig | None = None
     """A mean teacher's confident answers where nobody has spoken; None: off."""
     precision: str = "auto"
-    """"float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the processor computes in it."""
+    """"float32", "bfloat16" (mixed precision), or "auto": bfloat16 where the device computes in it."""
+    floor: FloorConfig | None = None
+    """How much of the original domain may be lost, watched on parts held out of it; None: all of it is trained on."""
     feedback: FeedbackPlan = dataclasses.field(default_factory=FeedbackPlan)
     """What it asks of operators."""
     objective: ObjectiveConfig = dataclasses.field(default_factory=ObjectiveConfig)

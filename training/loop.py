@@ -1,69 +1,50 @@
-"""The training loop: batches in, a checkpoint out. What it learns is decided elsewhere (config, data, objective)."""
+"""The training loop: batches in, a checkpoint out. What it learns is decided elsewhere (config, data, objective).
+
+Every process of a run walks through the same steps; what depends on a clock or on a measurement is decided by the first
+and told to the others, and only the first writes files and reports.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.auxiliaries import auxiliaries_for
 from training.auxiliary import Auxiliary
+from training.budget import Budget
 from training.checkpoint import FILE_NAME as CHECKPOINT_NAME
-from training.checkpoint import Checkpoint, Lineage, Metadata, save
+from training.checkpoint import Checkpoint, Metadata, save
 from training.config import TrainConfig
-from training.data.batches import Batch, Sampler
 from training.data.mentoring import MentoringData
-from training.data.omnia import with_confident_background
-from training.data.prepared import Prepared, annotate_all
 from training.data.sample import Dataset
+from training.device import CPU
 from training.learner import Learner, StepLosses
+from training.material import Material, NothingToLearnError
+from training.prefetch import batches
+from training.processes import ALONE, Processes
+from training.progress import HISTORY_NAME, REPORT_EVERY, Journal, OnProgress, Progress, mean_losses, silent
 from training.resume import FILE_NAME as STATE_NAME
-from training.resume import load_state, save_state
+from training.resume import read_state, save_state
+from training.watching import Guard
 
 logger = logging.getLogger(__name__)
 
-HISTORY_NAME = "history.jsonl"
-REPORT_EVERY = 20
-"""Steps between two lines of progress."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """Where a run is. Losses are means since the last report; seconds of wall time, left ones estimated."""
-
-    stage: str
-    """"pictures" while they are prepared, "training" afterwards."""
-    done: int
-    total: int
-    loss: float = 0.0
-    loss_original: float = 0.0
-    loss_new: float = 0.0
-    loss_auxiliary: Mapping[str, float] = dataclasses.field(default_factory=dict)
-    """By name."""
-    learning_rate: float = 0.0
-    seconds: float = 0.0
-    seconds_left: float = 0.0
-
-
-OnProgress = Callable[[Progress], None]
+AHEAD = 4
+"""Batches prepared at a time for a GPU, which is done with them sooner than one thread makes them."""
+_KEPT = "kept."
+"""Prefix of the weights in a saved state that the floor would have saved."""
 
 
 class DivergedError(ValueError):
     """The loss is no number any more; nothing was saved."""
-
-
-class NothingToLearnError(ValueError):
-    """The recipe needs a parent, feedback or pictures that were not given."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +52,8 @@ class RunOptions:
     """How a run is carried out; nothing here changes what it learns but `stop_after` and `budget_seconds`."""
 
     prefetch: bool | None = None
-    """Prepare the next batch on a second thread meanwhile; None: where the network has more than one thread."""
-
+    """Prepare the next batches on other threads meanwhile; None: where the network is on a GPU or has more than one
+    thread."""
     resume: bool = False
     """Continue from the state in the output folder, where there is one."""
     save_every: int = 0
@@ -80,7 +61,15 @@ class RunOptions:
     stop_after: int | None = None
     """Stop (with a saved state) after this many steps."""
     budget_seconds: float | None = None
-    """Wall time for the steps: as many as fit, judged by the first ones, at most those of the config."""
+    """Wall time for the steps, those before the run was resumed too: as many as fit, at most those of the config."""
+    device: torch.device = CPU
+    """Where the network is computed."""
+    processes: Processes = ALONE
+    """Who computes each batch together; they have joined already."""
+    tensorboard: Path | None = None
+    """Folder for TensorBoard's event files; None: none."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds; differences count."""
 
 
 def train(
@@ -101,10 +90,10 @@ def train(
         config: what to do; recipes make it.
         original: pictures of the original domain, fully annotated.
         new: what is known of the new domain, as `config.new_labels` says; None for a baseline.
-        out: folder, made if need be.
+        out: folder, made if need be; the first process's matters.
         parent: the model to start from, or that knows healthy areas; where the config needs one.
         parent_digest: package digest of the parent, for the lineage.
-        on_progress: called now and then, from the calling thread.
+        on_progress: called now and then, from the calling thread, in the first process.
         options: how to carry it out.
         auxiliaries: losses beside the objective; None: those the config asks for.
 
@@ -113,182 +102,202 @@ def train(
 
     Raises:
         NothingToLearnError: the recipe needs something that was not given.
-        DivergedError: the loss became infinite or NaN.
-        ValueError: the parent's network is another one.
+        DivergedError: the loss became infinite or NaN; with several processes in all of them.
+        MissingTensorBoardError: curves are asked for and the library is not installed.
+        ValueError: the parent's network is another one, or there are more processes than pictures in a batch.
     """
     options = options or RunOptions()
-    report = on_progress or _silent
-    _check(config, original, new, parent)
-    out.mkdir(parents=True, exist_ok=True)
-    sampler = _sampler(config, original, new, parent, report)
-    run = Learner(config, parent)
-    run.add(auxiliaries_for(config, run.network, parent) if auxiliaries is None else auxiliaries)
-    fingerprint = _fingerprint(config, original, new)
-    state_path, history_path = out / STATE_NAME, out / HISTORY_NAME
-    first = 0
-    if options.resume and state_path.is_file():
-        first, tensors = load_state(state_path, fingerprint=fingerprint)
-        run.put_back(tensors)
-        logger.info("resumed at step %d of %d", first, config.steps)
-    started = time.monotonic()
-    steps = config.steps
-    recent: list[StepLosses] = []
-    with (
-        open(history_path, "a" if first else "w", encoding="utf-8") as history,
-        _batches(sampler, options.prefetch) as batch_of,
-    ):
-        step = first
-        while step < steps:
-            recent.append(run.step(batch_of(step), step, steps))
-            step += 1
-            seconds = time.monotonic() - started
-            if options.budget_seconds is not None and step - first == _JUDGED:
-                steps = min(steps, max(_JUDGED, first + int(options.budget_seconds / (seconds / _JUDGED))))
-            if step % REPORT_EVERY == 0 or step == steps:
-                progress = _progress(recent, step, steps, seconds, seconds / (step - first) * (steps - step), run.rate)
-                recent.clear()
-                if not math.isfinite(progress.loss):
-                    raise DivergedError(
-                        f"the loss is {progress.loss} at step {step}; lower optimiser.learning_rate (now"
-                        f" {config.optimiser.learning_rate:g}), and look for broken pictures or labels"
+    count = options.processes.share.count
+    if config.batch < count:
+        raise ValueError(f"batch is {config.batch} for {count} processes; expected at least a picture for each")
+    material = Material.of(config, original, new, parent)
+    run = _Run(material, out, options, on_progress or silent, auxiliaries)
+    metadata = run.carry_out(parent_digest)
+    path = out / CHECKPOINT_NAME
+    if options.processes.first:
+        save(path, run.learner.network, metadata)
+    options.processes.wait()
+    return path
+
+
+class _Run:
+    """One run: its parts, and what of them goes into a saved state."""
+
+    def __init__(
+        self,
+        material: Material,
+        out: Path,
+        options: RunOptions,
+        report: OnProgress,
+        auxiliaries: Sequence[Auxiliary] | None,
+    ) -> None:
+        self.material, self.out, self.options = material, out, options
+        self.config, self.processes = material.config, options.processes
+        self.report = report if self.processes.first else silent
+        if self.processes.first:
+            out.mkdir(parents=True, exist_ok=True)
+        self.learner = Learner(
+            self.config, material.parent, auxiliaries=auxiliaries, device=options.device, processes=self.processes
+        )
+        self.sampler = material.sampler(self.report)
+        self.fingerprint = material.fingerprint()
+        self.guard: Guard | None = None
+        if self.config.floor is not None and material.watched is not None:
+            self.guard = Guard(
+                self.config.floor,
+                material.watched,
+                self.learner.network,
+                parent=material.parent,
+                from_parent=self.config.from_parent,
+                processes=self.processes,
+            )
+
+    def carry_out(self, parent_digest: str) -> Metadata:
+        """All steps; afterwards the learner's network has the weights to be saved."""
+        options, learner, guard = self.options, self.learner, self.guard
+        step, facts = self.put_back()
+        budget = Budget(
+            options.budget_seconds,
+            most=self.config.steps,
+            spent=facts.get("seconds", 0.0),
+            recent=facts.get("recent", ()),
+        )
+        recent: list[StepLosses] = []
+        started, elapsed = options.clock(), 0.0
+        with self.journal(step) as note, batches(self.sampler, self.processes.share, ahead=self.ahead) as batch_of:
+            steps = self.planned(budget, step, elapsed)
+            over = step >= steps or (guard is not None and guard.stopped)
+            while not over:
+                recent.append(learner.step(batch_of(step), step, steps))
+                step += 1
+                elapsed = options.clock() - started
+                steps = self.planned(budget, step, elapsed)
+                over = step >= steps
+                measured = guard is not None and guard.due(step, last=over)
+                if step % REPORT_EVERY == 0 or over or measured:
+                    means = self.finite(mean_losses(recent, self.processes), step)
+                    recent.clear()
+                    watched: float | None = None
+                    if guard is not None and measured:
+                        watched = guard.measure(step, learner.average.values)
+                        over = over or guard.stopped
+                    seconds = budget.spent(elapsed)
+                    note(
+                        Progress(
+                            stage="training",
+                            done=step,
+                            total=step if over else steps,
+                            loss=means.pop("total"),
+                            loss_original=means.pop("original"),
+                            loss_new=means.pop("new"),
+                            loss_auxiliary={name.partition("/")[2]: value for name, value in means.items()},
+                            learning_rate=learner.rate,
+                            watched=watched,
+                            seconds=seconds,
+                            seconds_left=0.0 if over else seconds / step * (steps - step),
+                        )
                     )
-                history.write(json.dumps(dataclasses.asdict(progress)) + "\n")
-                report(progress)
-            last = step == steps or step == options.stop_after
-            if options.save_every and (step % options.save_every == 0 or last):
-                save_state(state_path, run.tensors(), step=step, fingerprint=fingerprint)
-            if step == options.stop_after:
-                break
-    seconds = time.monotonic() - started
-    logger.info("%s: %d steps in %.1f s", config.recipe, step, seconds)
-    facts = {"steps": step, "seconds": round(seconds, 2), "precision": "bfloat16" if run.mixed else "float32"}
-    metadata = Metadata(
-        config=config.detector,
-        recipe=config.recipe,
-        training=config.to_json(),
-        lineage=_lineage(config, original, new, parent_digest),
-        figures={"run": facts},
-    )
-    run.use_average()
-    return save(out / CHECKPOINT_NAME, run.network, metadata)
+                over = over or step == options.stop_after
+                if options.save_every and (step % options.save_every == 0 or over):
+                    self.save_state(step, {"seconds": budget.spent(elapsed), "recent": budget.recent})
+        return self.metadata(parent_digest, step, budget.spent(elapsed))
+
+    @property
+    def ahead(self) -> int:
+        """Batches to be prepared on other threads."""
+        on_gpu = self.options.device.type == "cuda"
+        wanted = self.options.prefetch
+        if wanted is None:
+            wanted = on_gpu or torch.get_num_threads() > 1
+        return (AHEAD if on_gpu else 1) if wanted else 0
+
+    def planned(self, budget: Budget, step: int, elapsed: float) -> int:
+        """Steps of the whole run; decided by the first process's clock."""
+        steps = budget.plan(step, elapsed)
+        return steps if self.options.budget_seconds is None else int(self.processes.from_first(steps))
+
+    def finite(self, means: dict[str, float], step: int) -> dict[str, float]:
+        """The losses, if they are numbers; the sum over processes is the same in all, so all stop or none."""
+        if not math.isfinite(means["total"]):
+            raise DivergedError(
+                f"the loss is {means['total']} at step {step}; lower optimiser.learning_rate (now"
+                f" {self.config.optimiser.learning_rate:g}), and look for broken pictures or labels"
+            )
+        return means
+
+    def put_back(self) -> tuple[int, Mapping[str, Any]]:
+        """The state that the first process finds in the output folder, in all of them: steps done, and facts."""
+        if not self.options.resume:
+            return 0, {}
+        path = self.out / STATE_NAME
+        content = path.read_bytes() if self.processes.first and path.is_file() else None
+        content = self.processes.bytes_from_first(content)
+        if content is None:
+            return 0, {}
+        saved = read_state(content, fingerprint=self.fingerprint)
+        kept = {name.removeprefix(_KEPT): value for name, value in saved.tensors.items() if name.startswith(_KEPT)}
+        self.learner.put_back({name: value for name, value in saved.tensors.items() if not name.startswith(_KEPT)})
+        if self.guard is not None:
+            self.guard.put_back(kept, saved.facts["floor"])
+        logger.info("resumed at step %d of %d", saved.step, self.config.steps)
+        return saved.step, saved.facts
+
+    def save_state(self, step: int, facts: dict[str, Any]) -> None:
+        """Everything that this very run needs to go on."""
+        if not self.processes.first:
+            return
+        tensors = self.learner.tensors()
+        if self.guard is not None:
+            facts = {**facts, "floor": self.guard.facts()}
+            tensors |= {f"{_KEPT}{name}": value for name, value in self.guard.tensors().items()}
+        save_state(self.out / STATE_NAME, tensors, step=step, fingerprint=self.fingerprint, facts=facts)
+
+    @contextlib.contextmanager
+    def journal(self, done: int) -> Iterator[OnProgress]:
+        """Takes progress: into files, and to whoever watches; in other processes than the first nowhere."""
+        if not self.processes.first:
+            yield silent
+            return
+        about = json.dumps(self.config.to_json(), indent=1)
+        with contextlib.closing(Journal(self.out, done=done, board=self.options.tensorboard, about=about)) as journal:
+
+            def note(progress: Progress) -> None:
+                journal.note(progress)
+                self.report(progress)
+
+            yield note
+
+    def metadata(self, parent_digest: str, step: int, seconds: float) -> Metadata:
+        """What the checkpoint says about itself. Gives the network the weights to be saved."""
+        learner = self.learner
+        facts: dict[str, Any] = {
+            "steps": step,
+            "seconds": round(seconds, 2),
+            "precision": "bfloat16" if learner.mixed else "float32",
+            "device": self.options.device.type,
+            "processes": self.processes.share.count,
+        }
+        values: Mapping[str, torch.Tensor] = learner.average.values
+        if self.guard is not None:
+            values = self.guard.to_be_saved(values)
+            facts["floor"] = self.guard.facts()
+        logger.info("%s: %d steps in %.1f s", self.config.recipe, step, seconds)
+        learner.use(values)
+        return Metadata(
+            config=self.config.detector,
+            recipe=self.config.recipe,
+            training=self.config.to_json(),
+            lineage=self.material.lineage(parent_digest),
+            figures={"run": facts},
+        )
 
 
-_JUDGED = 20
-"""Steps after which a time budget is turned into a number of steps."""
-
-
-@contextlib.contextmanager
-def _batches(sampler: Sampler, prefetch: bool | None) -> Iterator[Callable[[int], Batch]]:
-    """Gives the batch of a step. Batches are pure functions of the step, so preparing one ahead changes nothing."""
-    if not (torch.get_num_threads() > 1 if prefetch is None else prefetch):
-        yield sampler.batch
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="batches") as worker:
-        ahead: dict[int, Future[Batch]] = {}
-
-        def batch_of(step: int) -> Batch:
-            now = ahead.pop(step, None) or worker.submit(sampler.batch, step)
-            ahead[step + 1] = worker.submit(sampler.batch, step + 1)
-            return now.result()
-
-        yield batch_of
-
-
-def _check(config: TrainConfig, original: Dataset, new: object, parent: Checkpoint | None) -> None:
-    if original.classes != config.detector.classes:
-        raise ValueError(f"the data's classes are {original.classes}, the network's {config.detector.classes}")
-    if config.needs_parent and parent is None:
-        raise NothingToLearnError(f"recipe {config.recipe} starts from a parent; name its checkpoint with --parent")
-    if parent is not None and config.needs_parent and parent.metadata.config != config.detector:
-        raise ValueError("the parent's network is another one than the recipe's; take the parent's config over")
-    if config.new_labels == "mentored" and not isinstance(new, MentoringData):
-        raise NothingToLearnError(f"recipe {config.recipe} learns from feedback; name a mentoring log with --log")
-    if config.new_labels == "full" and not isinstance(new, Dataset):
-        raise NothingToLearnError(f"recipe {config.recipe} learns from a fully annotated new domain; none was given")
-    if isinstance(new, MentoringData) and not new.frames and config.new_labels == "mentored":
-        why = "; ".join(new.skipped) or "nobody has answered yet"
-        raise NothingToLearnError(f"the mentoring log teaches nothing: {why}")
-
-
-def _sampler(
-    config: TrainConfig,
-    original: Dataset,
-    new: MentoringData | Dataset | None,
-    parent: Checkpoint | None,
-    report: OnProgress,
-) -> Sampler:
-    done = 0
-    total = len(original) + (len(new) if isinstance(new, Dataset) else 0)
-
-    def one_more() -> None:
-        nonlocal done
-        done += 1
-        if done % 50 == 0 or done == total:
-            report(Progress(stage="pictures", done=done, total=total))
-
-    old_items = annotate_all(original, config.detector, one_more)
-    new_items: Sequence[Prepared] = ()
-    if config.new_labels == "mentored" and isinstance(new, MentoringData):
-        new_items = new.frames
-        if config.omnia and parent is not None:
-            new_items = with_confident_background(new.frames, parent.detector, below=config.omnia)
-    elif config.new_labels == "full" and isinstance(new, Dataset):
-        new_items = annotate_all(new, config.detector, one_more)
-    return Sampler(
-        config.detector,
-        old_items,
-        new_items,
-        size=config.batch,
-        seed=config.seed,
-        crop=config.crop,
-        augment=config.augment,
-        healthy_share=config.healthy_share,
-        balanced=config.balanced,
-    )
-
-
-def _lineage(
-    config: TrainConfig, original: Dataset, new: MentoringData | Dataset | None, parent_digest: str
-) -> Lineage:
-    known = new if isinstance(new, MentoringData) and config.new_labels == "mentored" else None
-    return Lineage(
-        parent_digest=parent_digest,
-        data_digest=original.digest(),
-        mentoring_digest=known.digest if known else "",
-        feedback_events=known.feedback_events if known else 0,
-        last_log_sequence=known.last_log_sequence if known else 0,
-        seed=config.seed,
-    )
-
-
-def _fingerprint(config: TrainConfig, original: Dataset, new: MentoringData | Dataset | None) -> str:
-    names = [sample.name for sample in original]
-    lessons = new.digest if isinstance(new, MentoringData) else [sample.name for sample in new or ()]
-    text = json.dumps([config.to_json(), names, lessons], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _progress(
-    recent: Sequence[StepLosses], step: int, steps: int, seconds: float, seconds_left: float, rate: float
-) -> Progress:
-    def mean(name: str) -> float:
-        return sum(float(getattr(item, name)) for item in recent) / len(recent)
-
-    return Progress(
-        stage="training",
-        done=step,
-        total=steps,
-        loss=mean("total"),
-        loss_original=mean("original"),
-        loss_new=mean("new"),
-        loss_auxiliary={
-            name: sum(float(item.auxiliary[name]) for item in recent) / len(recent) for name in recent[-1].auxiliary
-        },
-        learning_rate=rate,
-        seconds=seconds,
-        seconds_left=seconds_left,
-    )
-
-
-def _silent(progress: Progress) -> Any:
-    """Takes progress and shows nothing."""
+__all__ = [
+    "HISTORY_NAME",
+    "DivergedError",
+    "NothingToLearnError",
+    "OnProgress",
+    "Progress",
+    "RunOptions",
+    "train",
+]

@@ -39,7 +39,7 @@ class Share:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Processes:
-    """The process group as a run sees it."""
+    """The process group as a run sees it. What is asked of all of them must be asked by all, in the same order."""
 
     share: Share = dataclasses.field(default_factory=Share)
     local_rank: int = 0
@@ -68,15 +68,26 @@ class Processes:
         if not self.several:
             return number
         told = torch.tensor(number, dtype=torch.float64)
-        if distributed.get_backend() == "nccl":
-            told = told.cuda()
         distributed.broadcast(told, src=0)
         return float(told)
 
+    def bytes_from_first(self, content: bytes | None) -> bytes | None:
+        """The first process's bytes, in all of them: only its machine needs to have the file. None stays None."""
+        if not self.several:
+            return content
+        length = int(self.from_first(-1 if content is None else len(content)))
+        if length < 0:
+            return None
+        told = torch.empty(length, dtype=torch.uint8)
+        if self.first and content:
+            told.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        if length:
+            distributed.broadcast(told, src=0)
+        return told.numpy().tobytes()
+
     def wait(self) -> None:
         """Until all processes are here."""
-        if self.several:
-            distributed.barrier()
+        self.from_first(0.0)
 
 
 ALONE = Processes()
@@ -85,25 +96,36 @@ ALONE = Processes()
 def join(environment: Mapping[str, str] | None = None) -> Processes:
     """Joins the group that `torchrun` announces in the environment; alone without one.
 
+    Numbers travel by gloo; what lies on a GPU by NCCL, where this torch has it.
+
+    Raises:
+        ValueError: the environment names a group without its numbers.
+    """
+    processes = announced(environment)
+    if processes.several and not distributed.is_initialized():
+        gpus = torch.cuda.is_available() and distributed.is_nccl_available()
+        distributed.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
+    return processes
+
+
+def announced(environment: Mapping[str, str] | None = None) -> Processes:
+    """What `torchrun` says about this process, without joining anybody.
+
     Raises:
         ValueError: the environment names a group without its numbers.
     """
     said = os.environ if environment is None else environment
-    if "WORLD_SIZE" not in said or int(said["WORLD_SIZE"]) == 1:
+    if "WORLD_SIZE" not in said or said["WORLD_SIZE"] == "1":
         return ALONE
     try:
         share = Share(rank=int(said["RANK"]), count=int(said["WORLD_SIZE"]))
-        local = int(said["LOCAL_RANK"])
+        return Processes(share=share, local_rank=int(said["LOCAL_RANK"]))
     except KeyError as error:
         raise ValueError(f"WORLD_SIZE is set but {error} is not; start several processes with torchrun") from None
-    if not distributed.is_initialized():
-        if torch.cuda.is_available():
-            torch.cuda.set_device(local)
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    return Processes(share=share, local_rank=local)
 
 
 def leave(processes: Processes) -> None:
-    """Ends the group, so that no process waits for one that is gone."""
+    """Ends the group after a run that went well. (One that failed just ends: torchrun then ends the others, and
+    waiting for them here could take for ever.)"""
     if processes.several and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,7 +1,7 @@
 """The state of an unfinished run, as safetensors: a resumed run continues bit for bit.
 
-What has to be kept: weights, their running average, the optimiser's moments, the state of auxiliary losses, and the
-step. Batches need nothing, being a function of (seed, step).
+What has to be kept: weights, their running average, the optimiser's moments, the state of auxiliary losses, the step,
+and what was decided on the way (time spent, the floor's watch). Batches need nothing, being a function of (seed, step).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors
 import safetensors.torch
@@ -21,28 +21,41 @@ FILE_NAME = "state.safetensors"
 _KEY = "lineside-state"
 
 
-def save_state(path: Path, tensors: Mapping[str, torch.Tensor], *, step: int, fingerprint: str) -> None:
+class Saved(NamedTuple):
+    """steps done; tensors by name; plain values of whoever keeps something between steps."""
+
+    step: int
+    tensors: dict[str, torch.Tensor]
+    facts: Mapping[str, Any]
+
+
+def save_state(
+    path: Path,
+    tensors: Mapping[str, torch.Tensor],
+    *,
+    step: int,
+    fingerprint: str,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Writes the state after `step` steps; `fingerprint` names configuration and data."""
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    text = json.dumps({"step": step, "fingerprint": fingerprint})
+    text = json.dumps({"step": step, "fingerprint": fingerprint, "facts": dict(facts or {})})
     write_atomically(path, safetensors.torch.save(plain, {_KEY: text}))
 
 
-def load_state(path: Path, *, fingerprint: str) -> tuple[int, dict[str, torch.Tensor]]:
-    """Reads a saved state.
-
-    Returns:
-        The number of steps done, and the tensors by name.
+def read_state(content: bytes, *, fingerprint: str) -> Saved:
+    """Reads the content of a saved state.
 
     Raises:
-        ValueError: the file is of another run or cannot be read.
+        ValueError: it is of another run or cannot be read.
     """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            said: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        tensors = safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path.name} cannot be read: {error}; train without --resume") from None
+        raise ValueError(f"{FILE_NAME} cannot be read: {error}; train without --resume") from None
+    # Eight bytes of length, then a header in JSON; the library reads its metadata from files only.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    said: dict[str, Any] = json.loads(header.get("__metadata__", {}).get(_KEY, "{}"))
     if said.get("fingerprint") != fingerprint:
-        raise ValueError(f"{path.name} is of a run with another configuration or data; train without --resume")
-    return int(said["step"]), tensors
+        raise ValueError(f"{FILE_NAME} is of a run with another configuration or data; train without --resume")
+    return Saved(int(said["step"]), tensors, said.get("facts", {}))

@@ -36,6 +36,17 @@ class Batch:
     unlit: torch.Tensor
     weights: torch.Tensor | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        """The same batch there; itself where it is there already."""
+        if self.images.device == device:
+            return self
+        moved = {
+            field.name: value.to(device, non_blocking=True)
+            for field in dataclasses.fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
+        return dataclasses.replace(self, **moved)
+
 
 class Sampler:
     """Draws batches.
@@ -56,7 +67,7 @@ class Sampler:
     def __init__(
         self,
         config: DetectorConfig,
-        original: Sequence[Annotated],
+        original: Sequence[Prepared],
         new: Sequence[Prepared],
         *,
         size: int,

@@ -40,7 +40,7 @@ def with_confident_background(frames: Sequence[Mentored], parent: Detector, *, b
     for start in range(0, len(frames), _TOGETHER):
         some = frames[start : start + _TOGETHER]
         images = torch.from_numpy(np.stack([item.pixels for item in some])).permute(0, 3, 1, 2).float()
-        scores = torch.sigmoid(parent(images).logits).numpy()
+        scores = torch.sigmoid(parent(images.to(parent.mean.device)).logits).cpu().numpy()
         filled += [
             dataclasses.replace(item, states=confident_background(item.states, score, below=below))
             for item, score in zip(some, scores, strict=True)

@@ -42,7 +42,7 @@ class Answer:
 
 
 class Predictor:
-    """Runs a network on frames, one at a time.
+    """Runs a network on frames, one at a time, on the device where its weights are.
 
     Args:
         detector: the network.
@@ -77,16 +77,17 @@ class Predictor:
         geometry = letterbox_for(self.config, frame)
         picture = letterboxed(frame, geometry, channels=self.config.channels, padding=self.config.padding)
         image = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
-        output = self.detector(image.contiguous(memory_format=torch.channels_last))
+        image = image.to(self.detector.mean.device, memory_format=torch.channels_last)
+        output = self.detector(image)
         head = self.detector.head
         if isinstance(head, CellGrid):
-            heat = torch.sigmoid(output.logits)[0].numpy().reshape(head.rows, head.columns, -1)
+            heat = torch.sigmoid(output.logits)[0].cpu().numpy().reshape(head.rows, head.columns, -1)
             both = (
                 cells_by_falling_threshold(heat, head, self.thresholds, self.parameters),
                 decode_cells(heat, head, thresholds=self.thresholds, parameters=self.parameters),
             )
         else:
-            boxes, scores, classes, areas = (value[0].numpy() for value in top_candidates(output, TOP_K))
+            boxes, scores, classes, areas = (value[0].cpu().numpy() for value in top_candidates(output, TOP_K))
             both = (
                 decode_anchors(boxes, scores, classes, areas, thresholds=self._floor, parameters=self.parameters),
                 decode_anchors(boxes, scores, classes, areas, thresholds=self.thresholds, parameters=self.parameters),

@@ -1,7 +1,7 @@
 """Batch norm over the pictures of all processes, on any device that their process group reaches.
 
-torch.nn.SyncBatchNorm does this on GPUs only. Each process sends the count, sum and sum of squares of its share, in
-float64, where a difference of large sums loses nothing that matters:
+torch.nn.SyncBatchNorm does this on GPUs, and nowhere else. Here each process sends the count, sum and sum of squares of
+its share, in float64, where a difference of large sums loses nothing that matters:
 
     n = sum n_r,   mean = sum n_r m_r / n,   var = sum n_r (v_r + m_r^2) / n - mean^2
 
@@ -62,16 +62,23 @@ class JointBatchNorm2d(nn.BatchNorm2d):
         self.running_var.lerp_(unbiased.to(self.running_var.dtype), share)
 
 
-def count_jointly(module: nn.Module) -> None:
-    """Turns every batch norm of a module into a joint one, in place; weights, statistics and names stay.
+def count_jointly(module: nn.Module, device: torch.device) -> None:
+    """Turns every batch norm inside a module into a joint one; weights, statistics and names stay.
+
+    On a GPU torch's own takes its place, elsewhere ours.
 
     Raises:
-        TypeError: there is a batch norm over other than pictures, which nobody has made joint.
+        TypeError: there is a batch norm that nobody has made joint.
     """
     for part in module.modules():
-        if type(part) is nn.BatchNorm2d:
-            if not part.affine or not part.track_running_stats:
-                raise TypeError("a batch norm without weights or running statistics cannot count over processes")
+        if not isinstance(part, nn.modules.batchnorm._BatchNorm):
+            continue
+        if type(part) is not nn.BatchNorm2d or not part.affine or not part.track_running_stats:
+            raise TypeError(
+                f"{type(part).__name__} does not count over processes; use nn.BatchNorm2d with weights and running"
+                " statistics, or train with one process"
+            )
+        if device.type != "cuda":
             part.__class__ = JointBatchNorm2d
-        elif isinstance(part, nn.modules.batchnorm._BatchNorm) and not isinstance(part, JointBatchNorm2d):
-            raise TypeError(f"{type(part).__name__} does not count over processes; use BatchNorm2d")
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
