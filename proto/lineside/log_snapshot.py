@@ -34,6 +34,7 @@ from lineside.records import (
 from lineside.v1 import model_pb2
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_SUFFIX = re.compile(r"[a-z0-9]{1,8}")
 _LARGEST_SIDE = 1 << 20
 """Pixels. No camera has more; a damaged number often does."""
 
@@ -195,7 +196,7 @@ def _frame(row: Mapping[str, Any]) -> tuple[RecordedFrame | None, str]:
     frame = RecordedFrame(**row)
     if not (1 <= frame.width <= _LARGEST_SIDE and 1 <= frame.height <= _LARGEST_SIDE):
         return None, "its size is impossible"
-    if not _SHA256.fullmatch(frame.image_sha256):
+    if not _SHA256.fullmatch(frame.image_sha256) or not _SUFFIX.fullmatch(frame.image_suffix):
         return None, "it names no picture"
     if not 0 < frame.selection_probability <= 1:
         return None, "its selection probability is impossible"

@@ -116,6 +116,25 @@ def image_path(root: Path, sha256: str, suffix: str) -> Path:
     return root / IMAGES_FOLDER / sha256[:2] / f"{sha256}.{suffix}"
 
 
+def read_picture(root: Path, frame: RecordedFrame) -> bytes:
+    """A picture's bytes as the station received them.
+
+    Raises:
+        ContractError: RECORD_CORRUPT, the file is gone or its content is not what the log says.
+    """
+    try:
+        data = image_path(root, frame.image_sha256, frame.image_suffix).read_bytes()
+    except OSError as error:
+        raise ContractError(
+            Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} cannot be read: {error.strerror}"
+        ) from error
+    if hashlib.sha256(data).hexdigest() != frame.image_sha256:
+        raise ContractError(
+            Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} does not have the SHA-256 of the log"
+        )
+    return data
+
+
 def pack_areas(areas: Indices) -> bytes:
     """Area indices as the log stores them."""
     return np.asarray(areas, "<u4").tobytes()
@@ -263,23 +282,8 @@ class MentoringLogReader:
         return found, len(rows)
 
     def image(self, frame: RecordedFrame) -> bytes:
-        """The picture's bytes as the station received them.
-
-        Raises:
-            ContractError: RECORD_CORRUPT, the file is gone or its content is not what the log says.
-        """
-        path = image_path(self.root, frame.image_sha256, frame.image_suffix)
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise ContractError(
-                Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} cannot be read: {error.strerror}"
-            ) from error
-        if hashlib.sha256(data).hexdigest() != frame.image_sha256:
-            raise ContractError(
-                Reason.RECORD_CORRUPT, f"the picture of frame {frame.frame_id} does not have the SHA-256 of the log"
-            )
-        return data
+        """As `read_picture`."""
+        return read_picture(self.root, frame)
 
     def _record(self, row: sqlite3.Row) -> MentoringRecord:
         detections = self._connection.execute(

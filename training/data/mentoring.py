@@ -1,150 +1,87 @@
-"""Importer of the mentoring log: what operators said, as label states of a network's areas.
+"""Importer of mentoring logs: what operators said, as label states of a network's areas.
 
-The log keeps areas and the digest of the model that raised them. A network with the same head takes them exactly; any
-other finds them anew from the boxes (`lineside.gestures.labels_of`). Every judgement is used, or listed with the reason
-why it teaches nothing.
+A log keeps areas and the digest of the model that raised them. A network with the same head takes them exactly; any
+other finds them anew from the boxes (`lineside.gestures.labels_of`). Everything that is read is used, or accounted for
+with the reason why it teaches nothing (`training.data.account`).
 """
 
 from __future__ import annotations
 
-import collections
-import dataclasses
-import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from lineside.areas import Head, head_of
-from lineside.gestures import UNKNOWN, AreaLabels, labels_of
-from lineside.mentoring_log import MentoringLogReader
-from lineside.pixels import Pixels, decode, letterboxed
-from lineside.reasons import ContractError
-from lineside.records import MentoringRecord
-from lineside.v1 import model_pb2
-from training.data.prepared import Mentored, letterbox_for
+from lineside.log_snapshot import LogSnapshot, read_snapshot
+from lineside.mentoring_log import read_picture
+from lineside.pixels import Pixels, decode
+from lineside.records import RecordedFrame
+from training.data.account import Ledger
+from training.data.heard import leave_out
+from training.data.lesson import mentored, only_spoken, teach
+from training.data.lessons import Lessons, MentoringData, Wanted
+from training.data.merging import merge
 from training.models.config import DetectorConfig
+from training.reliability.weighing import weigh
 
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class MentoringData:
-    """The taught frames of one log for one network, and an account of everything in it."""
-
-    frames: tuple[Mentored, ...]
-    """In the order they were kept; frames that teach nothing are left out."""
-    frame_ids: tuple[str, ...]
-    """Of `frames`."""
-    judged: int
-    """Frames somebody has said something about."""
-    feedback_events: int
-    """Events whose judgements are taught."""
-    last_log_sequence: int
-    """Highest among them; 0: none."""
-    skipped: tuple[str, ...]
-    """Judgements and frames that teach nothing: how many, and why."""
-    digest: str
-    """"sha256:..." over pictures, areas and label states: equal for equal lessons."""
+__all__ = ["MentoringData", "Wanted", "mentored", "only_spoken", "read_log", "read_logs", "teach"]
 
 
 def read_log(
     root: Path, config: DetectorConfig, *, whole_frames: bool = True, after: int = 0, until: int | None = None
 ) -> MentoringData:
-    """Reads everything that was said, at one moment; the station may go on writing.
+    """Reads everything that was said in one log, at one moment; the station may go on writing.
 
     Args:
         root: the log's folder.
         config: the network to be taught.
-        whole_frames: whether "frame healthy" and "frame complete" teach background.
-        after, until: only frames with feedback of a log sequence in (after, until].
+        whole_frames, after, until: as in `Wanted`.
 
     Raises:
         FileNotFoundError: there is no log.
         ContractError: RECORD_CORRUPT, the log cannot be read.
     """
-    head = config.head_for(config.width, config.height)
-    frames: list[Mentored] = []
-    frame_ids: list[str] = []
-    skipped: collections.Counter[str] = collections.Counter()
-    whole = hashlib.sha256(repr((config.classes, head.key)).encode())
-    judged = events = last = 0
-    with MentoringLogReader(root) as log:
-        heads = {digest: _head(manifest) for digest, manifest in log.manifests().items()}
-        for record in log.records(judged_only=True):
-            said = [number for judgement in record.judgements for number in judgement.events]
-            if not said or max(said) <= after or (until is not None and min(said) > until):
-                continue
-            judged += 1
-            try:
-                pixels = decode(log.image(record.frame))
-            except ContractError as error:
-                skipped[f"{error.reason.value}: a frame's picture cannot be read"] += 1
-                continue
-            item, notes = teach(record, pixels, config, recorded_head=heads.get(record.frame.model_digest))
-            skipped.update(notes)
-            if not whole_frames:
-                item = only_spoken(item)
-            if item.silent:
-                skipped["the frame teaches nothing"] += 1
-                continue
-            frames.append(item)
-            frame_ids.append(record.frame.frame_id)
-            events += len(said)
-            last = max(last, *said)
-            whole.update(f"\n{record.frame.frame_id} {record.frame.image_sha256}".encode())
-            whole.update(item.states.tobytes() + item.spoken.tobytes() + item.taught.tobytes() + item.targets.tobytes())
-    return MentoringData(
-        frames=tuple(frames),
-        frame_ids=tuple(frame_ids),
-        judged=judged,
-        feedback_events=events,
-        last_log_sequence=last,
-        skipped=tuple(f"{count} x {reason}" for reason, count in sorted(skipped.items())),
-        digest="sha256:" + whole.hexdigest(),
-    )
+    return read_logs((root,), config, Wanted(whole_frames=whole_frames, after=after, until=until))
 
 
-def teach(
-    record: MentoringRecord, pixels: Pixels, config: DetectorConfig, *, recorded_head: Head | None
-) -> tuple[Mentored, tuple[str, ...]]:
-    """One record as a lesson, and why some of its judgements teach nothing.
+def read_logs(roots: Sequence[Path], config: DetectorConfig, wanted: Wanted) -> MentoringData:
+    """Reads several logs as one: copies, overlapping copies, other stations. Their order changes nothing.
 
     Args:
-        record: frame, detections, judgements.
-        pixels: the frame's picture.
+        roots: the logs' folders, at least one.
         config: the network to be taught.
-        recorded_head: the head that raised the detections; None: not known.
+        wanted: what is to be taught.
+
+    Raises:
+        FileNotFoundError: there is no log in a folder.
+        ContractError: RECORD_CORRUPT, a log cannot be read.
+        ValueError: no log was named, or a range of log sequences is asked of several.
     """
-    geometry = letterbox_for(config, pixels)
-    labels = labels_of(
-        record,
-        head=config.head_for(config.width, config.height),
-        recorded_head=recorded_head,
-        classes=config.classes,
-        exclusive=config.exclusive_classes,
-        letterbox=geometry,
+    if not roots:
+        raise ValueError("no mentoring log was named; expected at least one folder")
+    if len(roots) > 1 and (wanted.after or wanted.until is not None):
+        raise ValueError(
+            f"{len(roots)} logs and a range of log sequences: each log counts its own; name one log, or leave out by"
+            " station and sequences"
+        )
+    snapshots = [read_snapshot(root) for root in roots]
+    ledger = Ledger()
+    told = leave_out(merge(snapshots, ledger, _picture), wanted.without, ledger)
+    lessons = Lessons(config, wanted, ledger, weigh(told) if wanted.reliability else None)
+    for item in told:
+        lessons.add(item)
+    return lessons.result(
+        frames=sum(len(log.frames) + log.unjudged + _broken(log, "frame") for log in snapshots),
+        answers=sum(len(log.events) + _broken(log, "answer") for log in snapshots),
+        notes=[
+            f"{log.root}: {log.missing} answers that the station once acknowledged are missing in this file"
+            for log in sorted(snapshots, key=lambda log: str(log.root))
+            if log.missing
+        ],
     )
-    picture = letterboxed(pixels, geometry, channels=config.channels, padding=config.padding)
-    return mentored(picture, labels), labels.skipped
 
 
-def mentored(picture: Pixels, labels: AreaLabels) -> Mentored:
-    """A model input (height, width, channels) with its labels, ready for cropping."""
-    areas = labels.states.shape[0]
-    targets = np.zeros((areas, 4), np.float32)
-    taught = np.zeros(areas, bool)
-    targets[labels.drawn_areas] = labels.drawn_boxes
-    taught[labels.drawn_areas] = True
-    return Mentored(pixels=picture, states=labels.states, spoken=labels.spoken, targets=targets, taught=taught)
+def _broken(log: LogSnapshot, kind: str) -> int:
+    return sum(row.kind == kind for row in log.broken)
 
 
-def only_spoken(item: Mentored) -> Mentored:
-    """The same picture, taught by single answers alone: what follows from the whole frame becomes UNKNOWN."""
-    states = item.states.copy()
-    states[~item.spoken] = UNKNOWN
-    return dataclasses.replace(item, states=states)
-
-
-def _head(manifest: model_pb2.PackageManifest) -> Head | None:
-    try:
-        return head_of(manifest)
-    except ValueError:
-        return None
+def _picture(log: LogSnapshot, frame: RecordedFrame) -> Pixels:
+    return decode(read_picture(log.root, frame))
