@@ -73,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint.safetensors and history.jsonl")
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--head", choices=("anchors", "cells"), help="default: anchors, or the parent's")
+    train.add_argument("--backbone", metavar="NAME", help="small (default), medium, strong, or timm:NAME")
     train.add_argument("--size", type=int, help="side of the network's input in pixels")
     train.add_argument("--steps", type=int, help="default: the recipe's")
     train.add_argument("--batch", type=int, help="pictures a step (default: the recipe's)")
@@ -126,6 +127,7 @@ def _train(options: argparse.Namespace) -> int:
         parent=options.parent,
         parent_digest=options.parent_digest,
         head=options.head,
+        backbone=options.backbone,
         size=options.size,
         seed=options.seed,
         steps=options.steps,

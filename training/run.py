@@ -20,7 +20,8 @@ from training.evaluate.predictor import Predictor
 from training.evaluate.thresholds import best_thresholds
 from training.loop import NothingToLearnError, OnProgress, RunOptions, train
 from training.models.anchors import fit_shapes
-from training.models.config import BackboneConfig, DetectorConfig
+from training.models.config import DetectorConfig
+from training.models.presets import USUAL, backbone_named, name_of
 from training.recipes import recipe_named
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class TrainRequest:
     parent_digest: str = ""
     """Package digest of the parent."""
     head: str | None = None
+    backbone: str | None = None
+    """A preset's name or timm:NAME (`training.models.presets`)."""
     size: int | None = None
     """Side of the network's input, model pixels."""
     seed: int = 0
@@ -101,13 +104,20 @@ def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | Non
     """The recipe's configuration for this network and this request.
 
     Raises:
-        ValueError: recipe, head or size is impossible.
+        ValueError: recipe, head, backbone or size is impossible.
     """
     recipe = recipe_named(request.recipe)
     if parent is not None:
         detector = parent.metadata.config
         if request.head not in (None, detector.head) and recipe(detector).from_parent:
             raise ValueError(f"head is {request.head}, the parent's is {detector.head}; transfer keeps the network")
+        if request.backbone is not None and (wanted := backbone_named(request.backbone)) != detector.backbone:
+            if recipe(detector).from_parent:
+                raise ValueError(
+                    f"backbone is {request.backbone}, the parent's is {name_of(detector.backbone)}; transfer keeps the"
+                    " network"
+                )
+            detector = dataclasses.replace(detector, backbone=wanted)
     else:
         detector = network_for(original, request)
     config = recipe(detector)
@@ -146,7 +156,7 @@ def network_for(original: Dataset, request: TrainRequest) -> DetectorConfig:
         mean=round(float(mean), 1),
         deviation=round(max(8.0, float(deviation)), 1),
         padding=round(float(mean)),
-        backbone=BackboneConfig(),
+        backbone=backbone_named(request.backbone or USUAL),
     )
 
 

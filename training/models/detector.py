@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lineside.areas import AnchorGrid, Head
-from training.models.backbone import Backbone
+from training.models.backbone import backbone_for
 from training.models.config import DetectorConfig
 
 FIRST_PROBABILITY = 0.01
@@ -47,7 +47,7 @@ class Detector(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.tensor(config.mean, dtype=torch.float32))
         self.register_buffer("deviation", torch.tensor(config.deviation, dtype=torch.float32))
-        self.backbone = Backbone(config.backbone, channels=config.channels)
+        self.backbone = backbone_for(config.backbone, channels=config.channels)
         count, classes = config.areas_per_cell, len(config.classes)
         self.classify = nn.Conv2d(self.backbone.outputs, count * classes, 1)
         nn.init.normal_(self.classify.weight, std=0.01)
