@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PARTS: Mapping[str, str] = {
     "features": "training.evaluate.domains",
+    "quickfix": "training.quickfix.cli",
     "table1": "training.table1.cli",
 }
 """Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
