@@ -81,6 +81,8 @@ def read_snapshot(root: Path) -> LogSnapshot:
     try:
         connection = open_log(root)
     except ContractError as error:
+        if isinstance(error.__cause__, sqlite3.Error):
+            raise _unreadable(root, str(error.__cause__)) from None
         raise ContractError(error.reason, f"{root}: {error.message}") from None
     # Bytes, because a damaged text may be no text.
     connection.text_factory = bytes
@@ -98,9 +100,8 @@ def read_snapshot(root: Path) -> LogSnapshot:
 def _unreadable(root: Path, what: str) -> ContractError:
     return ContractError(
         Reason.RECORD_CORRUPT,
-        f"{root / DATABASE_NAME} is damaged ({what}) and nothing of it was used; take a backup, or keep the folder and"
-        f' rescue what there is into a new one: sqlite3 {DATABASE_NAME} ".recover" | sqlite3 NEW/{DATABASE_NAME},'
-        " with images/ beside it; or leave this log out",
+        f"{root / DATABASE_NAME} is damaged ({what}) and nothing of it was used; take a backup, rescue what can be read"
+        f" (lineside train rescue {root} NEW), or leave this log out",
     )
 
 

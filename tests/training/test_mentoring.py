@@ -2,92 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.lessons import SIDE, tiny
-from support.mentoring import CHOSEN, feedback, frame, inspection, settings
-from support.packages import make_anchor_package
+from support.lessons import tiny
+from support.line import BRIGHT, Line, teach_exactly
+from support.mentoring import settings
 
-from edge.inspection import Detection, ModelIdentity
-from edge.mentoring.feedback import draft_of
 from edge.mentoring.log import MentoringLog
-from lineside.ids import detection_id, new_frame_id
 from lineside.mentoring_log import image_path
-from lineside.package import Package, write_package
-from lineside.records import BoxTuple, Gesture
+from lineside.records import Gesture
 from training.data.mentoring import read_log
 from training.losses.classification import ABSENT, PRESENT, UNKNOWN
-from training.models.config import DetectorConfig
-
-DARK, BRIGHT = 0, 1
-
-
-class Line:
-    """A station's log, and a short way to put things into it."""
-
-    def __init__(self, log: MentoringLog, config: DetectorConfig) -> None:
-        self.log = log
-        self.head = config.head_for(SIDE, SIDE)
-        self.events = 0
-
-    def keep(self, areas: Sequence[Sequence[int]], *, seed: int = 0, box: BoxTuple | None = None) -> str:
-        """A frame with one detection of class `dark` for each group of areas; gives back its id.
-
-        A detection's box is that of its first area, unless one is given.
-        """
-        shown = frame(frame_id=new_frame_id(), seed=seed, side=SIDE)
-        answer = dataclasses.replace(
-            inspection(shown),
-            detections=tuple(
-                Detection(
-                    detection_id=detection_id(shown.frame_id, number),
-                    class_index=DARK,
-                    class_name="dark",
-                    score=0.9,
-                    box=box or tuple(self.head.boxes()[group[0]].tolist()),
-                    areas=np.array(group, np.int32),
-                )
-                for number, group in enumerate(areas)
-            ),
-            model=ModelIdentity(name="tiles", version="1.0.0", digest=self.digest),
-        )
-        assert self.log.keep(shown, answer, CHOSEN)
-        return shown.frame_id
-
-    digest = "sha256:" + "1" * 64
-
-    def say(self, frame_id: str, number: int | None, gesture: Gesture, **more: object) -> None:
-        self.log.submit(draft_of(feedback(frame_id, number, gesture, **more))).result(30)  # type: ignore[arg-type]
-        self.events += 1
 
 
 @pytest.fixture
 def line(tmp_path: Path) -> Iterator[Line]:
     with MentoringLog(tmp_path / "log", settings(), lambda event, sequence: None) as log:
         yield Line(log, tiny())
-
-
-def served(folder: Path, config: DetectorConfig) -> Package:
-    """A package that only has to declare the network's head."""
-    from lineside.areas import write_head
-
-    package = make_anchor_package(folder / "plain")
-    manifest = package.manifest
-    write_head(config.head_for(SIDE, SIDE), manifest, top_k=8)
-    files = {entry.name: package.read(entry.name) for entry in package.manifest.files}
-    del manifest.files[:]
-    return write_package(folder / "served", manifest, files)
-
-
-def teach_exactly(line: Line, folder: Path) -> None:
-    """The log knows the head that made its detections, so areas are taken as they are."""
-    package = served(folder, tiny())
-    line.log.model_seen(package)
-    line.digest = package.digest
 
 
 def test_each_gesture_teaches_its_areas_and_nothing_else(line: Line, tmp_path: Path) -> None:

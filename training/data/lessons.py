@@ -12,6 +12,7 @@ from lineside.reasons import ContractError
 from lineside.records import RecordedFrame
 from training.data.account import USED, Account, Fate, Kind, Ledger, disputed, skipped
 from training.data.heard import Heard, Weighing, fates_of_answers, hear
+from training.data.leaks import Seen, picture_digest
 from training.data.lesson import balanced, lesson_of
 from training.data.merging import Told
 from training.data.prepared import Mentored
@@ -41,6 +42,8 @@ class MentoringData:
     """Of `frames`: which station kept each."""
     account: Account = dataclasses.field(default_factory=Account)
     """What became of everything that was read."""
+    seen: Seen = dataclasses.field(default_factory=Seen)
+    """Pictures and parts that are taught."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +84,7 @@ class Lessons:
         self._lessons: list[tuple[RecordedFrame, Mentored]] = []
         self._judged = self._judgements = 0
         self._last: collections.Counter[str] = collections.Counter()
+        self._pictures: set[str] = set()
 
     def add(self, told: Told) -> None:
         """Takes one frame, and books what becomes of it and of everything said about it."""
@@ -141,6 +145,10 @@ class Lessons:
             skipped=account.lines(),
             digest="sha256:" + digest.hexdigest(),
             account=account,
+            seen=Seen(
+                pictures=frozenset(self._pictures),
+                parts=frozenset(frame.part_id for frame, _ in self._lessons if frame.part_id),
+            ),
         )
 
     def _teach(self, told: Told, heard: Sequence[Heard]) -> Fate:
@@ -167,6 +175,7 @@ class Lessons:
         )
         if lesson is not None:
             self._lessons.append((told.frame, lesson))
+            self._pictures.add(picture_digest(pixels))
             return USED
         if all(item.fate.kind is Kind.DISPUTED for item in heard):
             return disputed("all that was said about it is disputed")

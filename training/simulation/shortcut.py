@@ -25,11 +25,15 @@ from lineside.pixels import Pixels
 from lineside.records import FeedbackEvent, Gesture, MentoringRecord, RecordedDetection, RecordedFrame
 from lineside.v1 import inspection_pb2, mentoring_pb2
 from training.config import FeedbackPlan
-from training.data.mentoring import MentoringData, only_spoken, teach
-from training.data.prepared import Mentored
+from training.data.account import UNJUDGED, Ledger, skipped
+from training.data.heard import leave_out
+from training.data.lessons import Lessons, MentoringData, Wanted
+from training.data.merging import Told
 from training.data.sample import Dataset, Sample
+from training.data.without import Without
 from training.evaluate.predictor import Answer, at_thresholds, only
 from training.models.config import DetectorConfig
+from training.reliability.weighing import weigh
 from training.simulation.judging import Character, Habit, Said, annotation_seconds, judge
 from training.simulation.truth import of_dataset, usual_sides
 
@@ -54,6 +58,14 @@ class Spent:
     """Of the operator's time."""
 
 
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One operator of several."""
+
+    name: str
+    character: Character
+
+
 def character_for(plan: FeedbackPlan, character: Character) -> Character:
     """The operator as a recipe asks him to work."""
     return dataclasses.replace(
@@ -70,16 +82,36 @@ class Shortcut:
         plan: of the recipe.
         seed: of errors, hesitation and the order in which a limited time is spent.
         operator: his name.
+        crew: several operators in place of the one: each picture is shown to one of them, drawn at random.
+        repeats: share of the pictures that are shown to all of the crew, none knowing of the others' answers.
     """
 
     def __init__(
-        self, mentoring: Dataset, character: Character, plan: FeedbackPlan, *, seed: int, operator: str = "simulated"
+        self,
+        mentoring: Dataset,
+        character: Character,
+        plan: FeedbackPlan,
+        *,
+        seed: int,
+        operator: str = "simulated",
+        crew: Sequence[Member] = (),
+        repeats: float = 0.0,
     ) -> None:
+        names = [member.name for member in crew]
+        if len(set(names)) != len(names):
+            raise ValueError(f"crew is {', '.join(names)}; expected different names")
+        if not 0 <= repeats <= 1:
+            raise ValueError(f"repeats is {repeats}, expected 0 to 1")
         self._mentoring = mentoring
-        self._character = character_for(plan, character)
+        members = crew or (Member(name=operator, character=character),)
+        self._crew = tuple(
+            dataclasses.replace(member, character=character_for(plan, member.character)) for member in members
+        )
+        self._worked = dict.fromkeys((member.name for member in members), 0.0)
+        self._repeats = repeats
+        self._pace = character.pace
         self._plan = plan
         self._seed = seed
-        self._operator = operator
         self._truth = of_dataset(mentoring)
         self._sides = usual_sides(list(self._truth.values()))
         self._known: dict[str, _Known] = {}
@@ -90,7 +122,7 @@ class Shortcut:
     @property
     def full_seconds(self) -> float:
         """What annotating all of the pictures by hand takes the same person."""
-        return annotation_seconds(self._truth.values(), self._character.pace)
+        return annotation_seconds(self._truth.values(), self._pace)
 
     def round(self, ask: Ask, on_picture: Callable[[int, int], None] | None = None) -> Spent:
         """Shows a model's detections on all pictures; the operator answers what he has not answered yet.
@@ -121,43 +153,27 @@ class Shortcut:
         """What the log would hold, in the order of the pictures."""
         return tuple(self._known[sample.name].record() for sample in self._mentoring if sample.name in self._known)
 
-    def lessons(self, config: DetectorConfig, *, whole_frames: bool) -> MentoringData:
+    def lessons(
+        self, config: DetectorConfig, *, whole_frames: bool, reliability: bool = False, without: Sequence[Without] = ()
+    ) -> MentoringData:
         """The records as lessons for a network.
 
         Args:
             config: of the network; its head is the one that raised the detections.
             whole_frames: whether "frame healthy" and "frame complete" teach background.
+            reliability: answers count by how reliable their operator is.
+            without: answers to be left out.
         """
         head: Head = config.head_for(config.width, config.height)
-        frames: list[Mentored] = []
-        ids: list[str] = []
-        notes: collections.Counter[str] = collections.Counter()
-        events = 0
-        digest = hashlib.sha256(repr((config.classes, head.key)).encode())
-        for known in (self._known[sample.name] for sample in self._mentoring if sample.name in self._known):
-            record = known.record()
-            if not record.judgements:
-                continue
-            item, trouble = teach(record, known.pixels, config, recorded_head=head)
-            notes.update(trouble)
-            if not whole_frames:
-                item = only_spoken(item)
-            if item.silent:
-                notes["the frame teaches nothing"] += 1
-                continue
-            frames.append(item)
-            ids.append(record.frame.frame_id)
-            events += sum(len(judgement.events) for judgement in record.judgements)
-            digest.update(record.frame.image_sha256.encode() + item.states.tobytes() + item.spoken.tobytes())
-        return MentoringData(
-            frames=tuple(frames),
-            frame_ids=tuple(ids),
-            judged=len(self._known),
-            feedback_events=events,
-            last_log_sequence=self._sequence,
-            skipped=tuple(f"{count} x {reason}" for reason, count in sorted(notes.items())),
-            digest="sha256:" + digest.hexdigest(),
-        )
+        ledger = Ledger()
+        known = [self._known[sample.name] for sample in self._mentoring if sample.name in self._known]
+        told = leave_out([item.told(head) for item in known if item.answered], without, ledger)
+        wanted = Wanted(whole_frames=whole_frames, reliability=reliability)
+        lessons = Lessons(config, wanted, ledger, weigh(told) if reliability else None)
+        for item in told:
+            lessons.add(item)
+        ledger.book("frames", skipped(UNJUDGED), "", times=len(known) - len(told))
+        return lessons.result(frames=len(known), answers=self._sequence)
 
     def _look_at(self, sample: Sample, ask: Ask) -> tuple[Said, ...]:
         known = self._known.get(sample.name)
@@ -172,19 +188,36 @@ class Shortcut:
         if known is None:
             known = self._known[sample.name] = _Known(sample=sample, pixels=pixels)
         shown = known.show(found, self._mentoring.classes)
-        generator = np.random.default_rng([self._seed, zlib.crc32(sample.name.encode())])
-        said = judge(
-            shown,
-            self._truth[sample.name],
-            self._character,
-            generator,
-            usual_sides=self._sides,
-            worked_seconds=self.seconds,
-        )
-        for answer in said:
-            self._sequence += 1
-            known.say(answer, self._sequence, self._operator)
-        return said
+        said: list[Said] = []
+        for member, generator in self._asked(sample):
+            answers = judge(
+                shown,
+                self._truth[sample.name],
+                member.character,
+                generator,
+                usual_sides=self._sides,
+                worked_seconds=self._worked[member.name],
+            )
+            for answer in answers:
+                self._sequence += 1
+                self._worked[member.name] += answer.seconds
+                known.say(answer, self._sequence, member.name)
+            said += answers
+        return tuple(said)
+
+    def _asked(self, sample: Sample) -> list[tuple[Member, np.random.Generator]]:
+        """Who is shown a picture, each with his own chance."""
+        number = zlib.crc32(sample.name.encode())
+        if len(self._crew) == 1:
+            return [(self._crew[0], np.random.default_rng([self._seed, number]))]
+        draw = np.random.default_rng([self._seed, 7, number])
+        shared = bool(draw.random() < self._repeats)
+        one = int(draw.integers(len(self._crew)))
+        return [
+            (member, np.random.default_rng([self._seed, number, place]))
+            for place, member in enumerate(self._crew)
+            if shared or place == one
+        ]
 
     def _shown(self, answer: Answer) -> Found:
         low, high = self._plan.show_from, self._plan.show_to
@@ -274,6 +307,23 @@ class _Known:
                 client_unix_ns=sequence,
                 received_unix_ns=sequence,
             )
+        )
+
+    @property
+    def answered(self) -> bool:
+        """Whether anybody has said anything."""
+        return bool(self._events)
+
+    def told(self, head: Head) -> Told:
+        """As the importer takes it out of a log."""
+        record = self.record()
+        return Told(
+            frame_id=self._frame_id,
+            frame=record.frame,
+            detections=record.detections,
+            events=tuple(self._events),
+            recorded_head=head,
+            picture=lambda: self.pixels,
         )
 
     def record(self) -> MentoringRecord:
