@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from training.data.sample import Experiment
 
 PARTS: Mapping[str, str] = {
+    "estimate": "training.estimate.cli",
     "features": "training.evaluate.domains",
     "quickfix": "training.quickfix.cli",
     "table1": "training.table1.cli",
