@@ -11,6 +11,7 @@ import dataclasses
 import importlib
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,6 @@ PARTS: Mapping[str, str] = {
     "estimate": "training.estimate.cli",
     "features": "training.evaluate.domains",
     "quickfix": "training.quickfix.cli",
-    "table1": "training.table1.cli",
 }
 """Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
 command, `HELP`, one line, and `run(options) -> int`; none imports torch before it is called."""
@@ -42,11 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.run(options))
     except (ContractError, FileNotFoundError, ValueError) as error:
-        print(f"lineside train: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"lineside train: {_speaker()}{' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("lineside train: interrupted; go on later with --resume if --save-every was given", file=sys.stderr)
         return 130
+
+
+def _speaker() -> str:
+    """Who of several processes speaks: each machine may have troubles of its own."""
+    rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE", "1")
+    return f"process {rank} of {count}: " if rank is not None and count != "1" else ""
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,7 +72,12 @@ def _parser() -> argparse.ArgumentParser:
     data.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
     data.add_argument("--level", choices=("mild", "medium", "strong"), help="of the simulated second camera")
 
-    train = commands.add_parser("train", parents=[common, data], help="data (and clicks) to a checkpoint")
+    compute = argparse.ArgumentParser(add_help=False)
+    compute.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one"
+    )
+
+    train = commands.add_parser("train", parents=[common, data, compute], help="data (and clicks) to a checkpoint")
     train.add_argument("--recipe", default="baseline", help="see `recipes`")
     train.add_argument("--log", type=Path, help="folder of a mentoring log")
     train.add_argument("--after", type=int, default=0, help="only feedback with a higher log sequence")
@@ -83,14 +94,26 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--budget-seconds", type=float, help="wall time of the steps; fewer are done if need be")
     train.add_argument("--save-every", type=int, default=0, metavar="STEPS", help="save a state to resume from")
     train.add_argument("--resume", action="store_true", help="go on from the saved state")
+    train.add_argument("--tensorboard", type=Path, metavar="DIR", help="write curves there for TensorBoard")
+    train.add_argument(
+        "--floor",
+        type=float,
+        metavar="FALL",
+        help="save no weights whose mAP on held-out original parts is more than FALL below the parent's",
+    )
+    train.add_argument("--watch-every", type=int, metavar="STEPS", help="between two such measurements (default: 100)")
     train.set_defaults(run=_train)
 
-    calibrate = commands.add_parser("calibrate", parents=[common, data], help="choose a checkpoint's thresholds")
+    calibrate = commands.add_parser(
+        "calibrate", parents=[common, data, compute], help="choose a checkpoint's thresholds"
+    )
     calibrate.add_argument("checkpoint", type=Path)
     calibrate.add_argument("--beta", type=float, default=1.0, help="above 1 recall counts more (default: 1)")
     calibrate.set_defaults(run=_calibrate)
 
-    evaluate = commands.add_parser("evaluate", parents=[common, data], help="figures of a checkpoint on both domains")
+    evaluate = commands.add_parser(
+        "evaluate", parents=[common, data, compute], help="figures of a checkpoint on both domains"
+    )
     evaluate.add_argument("checkpoint", type=Path)
     evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     evaluate.set_defaults(run=_evaluate)
@@ -113,10 +136,14 @@ def _parser() -> argparse.ArgumentParser:
 
 def _train(options: argparse.Namespace) -> int:
     from training.data.sources import parse_source
+    from training.device import choose_device
     from training.loop import Progress, RunOptions
+    from training.processes import announced, join, leave
     from training.run import TrainRequest, run_training
 
     set_threads(options.threads)
+    device = choose_device(options.device, local_rank=announced().local_rank)
+    processes = join()
     request = TrainRequest(
         recipe=options.recipe,
         source=parse_source(options.data),
@@ -135,9 +162,18 @@ def _train(options: argparse.Namespace) -> int:
         steps=options.steps,
         batch=options.batch,
         turn=options.turn,
-        options=RunOptions(resume=options.resume, save_every=options.save_every, budget_seconds=options.budget_seconds),
+        floor=options.floor,
+        watch_every=options.watch_every,
+        options=RunOptions(
+            resume=options.resume,
+            save_every=options.save_every,
+            budget_seconds=options.budget_seconds,
+            device=device,
+            processes=processes,
+            tensorboard=options.tensorboard,
+        ),
     )
-    with display(options.progress) as show:
+    with display(options.progress if processes.first else "none") as show:
 
         def on_progress(progress: Progress) -> None:
             text = f"{options.recipe}: {progress.stage}"
@@ -146,6 +182,9 @@ def _train(options: argparse.Namespace) -> int:
             show(text, progress.done, progress.total, dataclasses.asdict(progress))
 
         path = run_training(request, on_progress)
+    leave(processes)
+    if not processes.first:
+        return 0
     if options.progress == "json":
         print(json.dumps({"stage": "done", "checkpoint": str(path)}), flush=True)
     else:
@@ -155,6 +194,7 @@ def _train(options: argparse.Namespace) -> int:
 
 def _calibrate(options: argparse.Namespace) -> int:
     from training.checkpoint import load_metadata
+    from training.device import choose_device
     from training.run import calibrate
 
     set_threads(options.threads)
@@ -165,6 +205,7 @@ def _calibrate(options: argparse.Namespace) -> int:
             original,
             beta=options.beta,
             on_picture=lambda done, total: show("calibrating", done, total, {"stage": "calibrating"}),
+            device=choose_device(options.device),
         )
     thresholds = load_metadata(path).thresholds
     if options.progress == "json":
@@ -177,6 +218,7 @@ def _calibrate(options: argparse.Namespace) -> int:
 
 def _evaluate(options: argparse.Namespace) -> int:
     from training.checkpoint import load
+    from training.device import choose_device
     from training.evaluate.text import table
     from training.run import evaluate_experiment, keep_figures, write_figures
 
@@ -185,7 +227,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     experiment = _experiment(options)
     with display(options.progress) as show:
         figures = evaluate_experiment(
-            checkpoint, experiment, lambda done, total: show("evaluating", done, total, {"stage": "evaluating"})
+            checkpoint,
+            experiment,
+            lambda done, total: show("evaluating", done, total, {"stage": "evaluating"}),
+            device=choose_device(options.device),
         )
     keep_figures(options.checkpoint, figures)
     if options.json:

@@ -82,8 +82,7 @@ class Learner:
         self._losses: nn.Module = step.to(device)
         if processes.several:
             count_jointly(step, device)
-            # No buffer has to be sent: joint statistics are the same everywhere.
-            self._losses = DistributedDataParallel(step, broadcast_buffers=False)
+            self._losses = DistributedDataParallel(step)
         self.network = network.train()
         self.average = RunningAverage(network)
         self.optimiser = self._optimiser()

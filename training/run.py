@@ -8,16 +8,20 @@ import logging
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from training.checkpoint import Checkpoint, load, save
 from training.config import TrainConfig
+from training.data.fetching import local_log
 from training.data.mentoring import MentoringData, read_log
 from training.data.prepared import letterbox_for
 from training.data.sample import Dataset, Experiment
 from training.data.sources import Source, load_experiment
+from training.device import CPU
 from training.evaluate.figures import Figures, OnPicture, evaluate_predictor
 from training.evaluate.predictor import Predictor
 from training.evaluate.thresholds import best_thresholds
+from training.floor import FloorConfig
 from training.loop import NothingToLearnError, OnProgress, RunOptions, train
 from training.models.anchors import fit_shapes
 from training.models.config import DetectorConfig
@@ -60,6 +64,10 @@ class TrainRequest:
     steps: int | None = None
     batch: int | None = None
     turn: str | None = None
+    floor: float | None = None
+    """Largest fall of the original domain's mAP against the parent (`FloorConfig.fall`)."""
+    watch_every: int | None = None
+    """Steps between two measurements of it."""
     options: RunOptions = dataclasses.field(default_factory=RunOptions)
 
 
@@ -74,12 +82,12 @@ def run_training(request: TrainRequest, on_progress: OnProgress | None = None) -
     original, annotated_new = load_data(request)
     config = configure(request, original, parent)
     new: MentoringData | Dataset | None = None
-    if config.new_labels == "full":
+    if config.new_labels == "full" or (config.new_labels == "none" and config.camera):
         new = annotated_new
     elif config.new_labels == "mentored":
         if request.log is None:
             raise NothingToLearnError(f"recipe {config.recipe} learns from feedback; name a mentoring log with --log")
-        new = read_log(request.log, config.detector, whole_frames=config.whole_frames, after=request.after)
+        new = read_log(local_log(request.log), config.detector, whole_frames=config.whole_frames, after=request.after)
         for line in new.skipped:
             logger.info("the log teaches nothing where: %s", line)
     return train(
@@ -122,11 +130,19 @@ def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | Non
         detector = network_for(original, request)
     config = recipe(detector)
     turn = request.turn or request.source.turn
+    floor = config.floor
+    if request.floor is not None:
+        floor = dataclasses.replace(floor or FloorConfig(), fall=request.floor)
+    if request.watch_every is not None:
+        if floor is None:
+            raise ValueError(f"watch_every is {request.watch_every}, but nothing is watched; say the floor as well")
+        floor = dataclasses.replace(floor, every=request.watch_every)
     return dataclasses.replace(
         config,
         seed=request.seed,
         steps=request.steps or config.steps,
         batch=request.batch or config.batch,
+        floor=floor,
         augment=dataclasses.replace(config.augment, turn=turn),
     )
 
@@ -161,14 +177,20 @@ def network_for(original: Dataset, request: TrainRequest) -> DetectorConfig:
 
 
 def evaluate_experiment(
-    checkpoint: Checkpoint, experiment: Experiment, on_picture: OnPicture | None = None
+    checkpoint: Checkpoint,
+    experiment: Experiment,
+    on_picture: OnPicture | None = None,
+    *,
+    device: torch.device | None = None,
 ) -> tuple[Figures, ...]:
     """A checkpoint on the domains there are, original first, at its own thresholds.
+
+    Its network is moved to the device where one is given.
 
     Raises:
         ValueError: the checkpoint knows other classes.
     """
-    predictor = Predictor(checkpoint.detector, checkpoint.metadata.thresholds)
+    predictor = Predictor(checkpoint.detector.to(device), checkpoint.metadata.thresholds)
     figures = []
     for domain, dataset in experiment.evaluation:
         if dataset.classes != checkpoint.metadata.config.classes:
@@ -179,7 +201,14 @@ def evaluate_experiment(
     return tuple(figures)
 
 
-def calibrate(path: Path, dataset: Dataset, *, beta: float = 1.0, on_picture: OnPicture | None = None) -> Path:
+def calibrate(
+    path: Path,
+    dataset: Dataset,
+    *,
+    beta: float = 1.0,
+    on_picture: OnPicture | None = None,
+    device: torch.device = CPU,
+) -> Path:
     """Chooses a checkpoint's threshold per class, best by F measure on fully annotated pictures, and writes them down.
 
     Args:
@@ -188,9 +217,10 @@ def calibrate(path: Path, dataset: Dataset, *, beta: float = 1.0, on_picture: On
             network under augmentation hardly remembers it, and evaluation pictures stay unseen.
         beta: above 1 recall counts more.
         on_picture: called after each picture.
+        device: where the network answers.
     """
     checkpoint = load(path)
-    predictor = Predictor(checkpoint.detector)
+    predictor = Predictor(checkpoint.detector.to(device))
     answers = []
     for sample in dataset:
         answers.append((sample, predictor.detect(sample.picture.read())))
