@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-
-class MissingTensorBoardError(ValueError):
-    """Curves were asked for and the library is not installed."""
+from training.extras import need
 
 
 class Board:
@@ -18,17 +16,13 @@ class Board:
         first: the first step that will be written; points a killed run wrote from there on are dropped from the curves.
 
     Raises:
-        MissingTensorBoardError: the library is not installed.
+        MissingExtraError: the library is not installed.
     """
 
     def __init__(self, folder: Path, *, first: int = 0) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise MissingTensorBoardError(
-                f"curves need the package tensorboard, which does not load ({error}); install 'lineside[tensorboard]'"
-                " or train without --tensorboard"
-            ) from None
+        need("tensorboard", purpose="--tensorboard", install="'lineside[tensorboard]'")
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder), purge_step=first or None)
 
     def add(self, values: Mapping[str, float], step: int) -> None:

@@ -103,7 +103,7 @@ def train(
     Raises:
         NothingToLearnError: the recipe needs something that was not given.
         DivergedError: the loss became infinite or NaN; with several processes in all of them.
-        MissingTensorBoardError: curves are asked for and the library is not installed.
+        MissingExtraError: curves are asked for and the library is not installed.
         ValueError: the parent's network is another one, or there are more processes than pictures in a batch.
     """
     options = options or RunOptions()

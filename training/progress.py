@@ -72,7 +72,7 @@ class Journal:
         about: the run's configuration as text, shown beside the curves.
 
     Raises:
-        MissingTensorBoardError: a board is asked for and the library is not installed.
+        MissingExtraError: a board is asked for and the library is not installed.
     """
 
     def __init__(self, out: Path, *, done: int, board: Path | None = None, about: str = "") -> None:
