@@ -131,7 +131,9 @@ _NO_PICTURE: Pixels = np.zeros((0, 0, 1), np.uint8)
 
 def balanced(items: Sequence[Mentored]) -> list[Mentored]:
     """Spoken areas' weights divided by their mean: what changes is how answers compare, not answers to background."""
-    spoken = [item.weights[item.spoken] for item in items if item.weights is not None]
+    spoken = [
+        item.weights[item.spoken & (item.states != UNKNOWN).any(axis=1)] for item in items if item.weights is not None
+    ]
     mean = float(np.concatenate(spoken).mean()) if sum(map(len, spoken)) else 0.0
     if mean <= 0:
         return list(items)

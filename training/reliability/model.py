@@ -63,6 +63,8 @@ def estimate(questions: Sequence[Question], *, seed: int = 0) -> Mapping[str, Re
         seed: of the draws.
     """
     names = sorted({name for question in questions for name, _ in question.votes})
+    if not names:
+        return {}
     repeated = [question for question in questions if question.repeated]
     place = {name: number for number, name in enumerate(names)}
     yes, no = np.zeros((2, len(repeated), len(names)))
@@ -71,8 +73,9 @@ def estimate(questions: Sequence[Question], *, seed: int = 0) -> Mapping[str, Re
             (yes if said else no)[row, place[name]] += 1
     draws = posterior(yes, no, seed=seed)
     low, high = np.quantile(draws, [0.025, 0.975], axis=0)
-    mean = draws.mean(axis=0)
     asked = (yes + no).sum(axis=0)
+    # Exact where it is known, so that without repeats all answers count alike to the last bit.
+    mean = np.where(asked > 0, draws.mean(axis=0), UNKNOWN_OPERATOR_MEAN)
     return {
         name: Reliability(
             mean=float(mean[number]),
