@@ -136,15 +136,8 @@ def factory_words(parts: Sequence[Part], *, inspected: int | None = None, error:
         largest = max(weight for _, weight in passed) / (1 - error) / each
         escapes = _rate(passed, PartTruth.DEFECTIVE, total, each=each, largest=largest, factor=1 / (1 - error))
         escapes = dataclasses.replace(escapes, high=min(THOUSAND, escapes.high * each))
-    among = share_of(
-        Row(part.name, weight, part.truth is PartTruth.SOUND, 1)
-        for part, weight in rejected
-        if weight and part.truth is not PartTruth.OPEN
-    )
-    clicked = math.fsum(weight for part, weight in rejected if not part.flagged)
-    judged = math.fsum(weight for _, weight in rejected)
-    seen, among = among, undo_errors(among, error * clicked / judged if judged else error, error)
-    if total is not None and judged:
+    seen, among = _sound_among(rejected, 0.0), _sound_among(rejected, error)
+    if total is not None and any(weight for _, weight in rejected):
         factor = among.point / seen.point if seen.point > 0 else 1.0
         false = _rate(rejected, PartTruth.SOUND, total, each=each, factor=factor)
     return Parts(
@@ -176,6 +169,23 @@ def _truth(group: Sequence[JudgedFrame], rejected: bool) -> PartTruth:
         return PartTruth.DEFECTIVE if known else PartTruth.SOUND
     # A defect marked where nobody searched is real, but such parts were not met by chance.
     return PartTruth.OPEN if known or unclear else PartTruth.UNKNOWN
+
+
+def _sound_among(rejected: Sequence[tuple[Part, float]], error: float) -> Share:
+    """Share of the rejected parts that were rejected for nothing. Wrong answers are undone as if a part had one click:
+    where it had several, a wrong one changes its truth less often, and this goes a little too far."""
+    settled = [(part, weight) for part, weight in rejected if weight and part.truth is not PartTruth.OPEN]
+    whole = math.fsum(weight for _, weight in settled)
+    clicked = math.fsum(weight for part, weight in settled if not part.flagged)
+    # Words about whole frames say "sound", so it is the share of defective parts that clicks alone can raise.
+    defective = undo_errors(
+        share_of(Row(part.name, weight, part.truth is PartTruth.DEFECTIVE, 1) for part, weight in settled),
+        error * clicked / whole if whole else error,
+        error,
+    )
+    return Share(
+        point=1 - defective.point, low=1 - defective.high, high=1 - defective.low, effective=defective.effective
+    )
 
 
 def _rate(

@@ -45,10 +45,8 @@ def test_limits_from_a_partial_log_cover_the_truth_and_without_the_weights_they_
     assert {name: share for name, share in covered.items() if share < 0.9} == {}
     assert len(covered) == 9
     plain = coverage(line, dataclasses.replace(scenario, weighted=False))
-    # Uncertain detections are kept three times as often, passed parts ten times more seldom than they are met.
+    # Uncertain detections are kept three times as often as sure ones, rejected parts more often than passed ones.
     assert plain["precision, all"] < 0.5
-    assert plain["recall, all"] < 0.5
-    assert plain["escapes per 1,000"] < 0.5
     assert plain["false rejects per 1,000"] < 0.5
 
 

@@ -284,6 +284,19 @@ def test_with_several_frames_a_part_an_escape_may_show_on_any_of_them() -> None:
     assert two.escapes.high > one.escapes.high
 
 
+def test_wrong_clicks_are_undone_among_the_rejected_parts() -> None:
+    # 62 of 100 parts seem defective; with 10 % wrong clicks (0.62 - 0.1) / 0.8 = 0.65 are.
+    clicked = [*many(62, CONFIRM), *many(38, REJECT, start=1)]
+    words = factory_words(parts_of(clicked), inspected=1000, error=0.1)
+    assert words.false_among_rejected.point == pytest.approx(0.35)
+    assert words.false_rejects.point == pytest.approx(35)
+    # Called healthy with one press, the 38 are no clicks: (0.62 - 0.062) / 0.8 are defective.
+    flagged = [*many(62, CONFIRM), *many(38, HEALTHY, start=1)]
+    among = factory_words(parts_of(flagged), inspected=1000, error=0.1).false_among_rejected
+    assert among.point == pytest.approx(1 - 0.558 / 0.8)
+    assert among.low < among.point < among.high
+
+
 # Thresholds.
 
 
