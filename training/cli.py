@@ -26,6 +26,8 @@ PARTS: Mapping[str, str] = {
     "estimate": "training.estimate.cli",
     "features": "training.evaluate.domains",
     "quickfix": "training.quickfix.cli",
+    "rescue": "training.rescue",
+    "table1": "training.table1.cli",
 }
 """Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
 command, `HELP`, one line, and `run(options) -> int`; none imports torch before it is called."""
@@ -70,6 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     data.add_argument("--new", metavar="KIND:PLACE", help="the new domain's set, where --data is a single set")
     data.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
+    data.add_argument(
+        "--part-ids",
+        choices=("piece", "kind"),
+        help="what part ids name: a piece, never to be taught and judged by, or a kind of part that comes again",
+    )
     data.add_argument("--level", choices=("mild", "medium", "strong"), help="of the simulated second camera")
 
     compute = argparse.ArgumentParser(add_help=False)
@@ -79,8 +86,18 @@ def _parser() -> argparse.ArgumentParser:
 
     train = commands.add_parser("train", parents=[common, data, compute], help="data (and clicks) to a checkpoint")
     train.add_argument("--recipe", default="baseline", help="see `recipes`")
-    train.add_argument("--log", type=Path, help="folder of a mentoring log")
+    train.add_argument(
+        "--log", type=Path, action="append", default=[], help="folder of a mentoring log; again for more, in any order"
+    )
     train.add_argument("--after", type=int, default=0, help="only feedback with a higher log sequence")
+    train.add_argument("--without-operator", action="append", default=[], metavar="NAME", help="leave his answers out")
+    train.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="leave answers out: operator=NAME,station=NAME,sequences=FROM-TO,time=FROM/TO, any of them",
+    )
     train.add_argument("--parent", type=Path, help="checkpoint to start from")
     train.add_argument("--parent-digest", default="", help="package digest of the parent, for the lineage")
     train.add_argument("--out", type=Path, required=True, help="folder for checkpoint.safetensors and history.jsonl")
@@ -135,7 +152,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _train(options: argparse.Namespace) -> int:
+    from training.data.account import Account, table
     from training.data.sources import parse_source
+    from training.data.without import Without, parse_without
     from training.device import choose_device
     from training.loop import Progress, RunOptions
     from training.processes import announced, join, leave
@@ -151,8 +170,13 @@ def _train(options: argparse.Namespace) -> int:
         new=parse_source(options.new) if options.new else None,
         experiment=options.experiment,
         level=options.level,
-        log=options.log,
+        logs=tuple(options.log),
         after=options.after,
+        without=(
+            *(Without(operator=name) for name in options.without_operator),
+            *(parse_without(rule) for rule in options.without),
+        ),
+        part_ids=options.part_ids,
         parent=options.parent,
         parent_digest=options.parent_digest,
         head=options.head,
@@ -181,7 +205,13 @@ def _train(options: argparse.Namespace) -> int:
                 text += f", loss {progress.loss:.3f}"
             show(text, progress.done, progress.total, dataclasses.asdict(progress))
 
-        path = run_training(request, on_progress)
+        def on_account(account: Account) -> None:
+            if options.progress == "json":
+                print(json.dumps({"stage": "account", "account": account.to_json()}), flush=True)
+            elif processes.first:
+                print(table(account))
+
+        path = run_training(request, on_progress, on_account)
     leave(processes)
     if not processes.first:
         return 0
@@ -270,7 +300,8 @@ def _experiment(options: argparse.Namespace) -> Experiment:
     from training.data.sources import load_experiment, parse_source
 
     new = parse_source(options.new) if options.new else None
-    return load_experiment(parse_source(options.data), options.experiment, level=options.level, new=new)
+    experiment = load_experiment(parse_source(options.data), options.experiment, level=options.level, new=new)
+    return experiment if options.part_ids is None else dataclasses.replace(experiment, part_ids=options.part_ids)
 
 
 def set_threads(count: int | None) -> None:

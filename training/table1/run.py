@@ -1,31 +1,31 @@
 """One run of the table: clicks on what the last model raised, training, evaluation, round by round.
 
-    python -m training.table1.run --plan FILE --recipe NAME --seed N --out DIR
-
-is how the pool starts it, in a process of its own, one JSON object a line as progress. A round that is already there
-(by its fingerprint) is not done again, so a table goes on where it was stopped.
+A round that is already there (same settings, pictures and parent) is not done again, so a table goes on where it was
+stopped, and a row that begins with another row's rounds takes them over.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import shutil
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from training.checkpoint import FILE_NAME as CHECKPOINT_NAME
-from training.checkpoint import Checkpoint, load, write_atomically
+from training.checkpoint import Checkpoint, load, load_metadata, write_atomically
 from training.config import TrainConfig
 from training.data.mentoring import MentoringData
 from training.data.sample import Dataset, Experiment
-from training.data.sources import load_experiment
+from training.device import CPU
 from training.evaluate.figures import Figures
 from training.evaluate.predictor import Predictor
-from training.loop import HISTORY_NAME, Progress, RunOptions, train
+from training.loop import RunOptions, train
+from training.models.config import DetectorConfig
+from training.progress import HISTORY_NAME, Progress
 from training.run import TrainRequest, configure, evaluate_experiment
 from training.simulation.shortcut import Shortcut, Spent
 from training.table1.plan import BASELINE, CEILING, Job, TablePlan, fingerprint
@@ -33,7 +33,8 @@ from training.table1.result import FILE_NAME, RoundResult, RunResult, read_resul
 
 RUNS = "runs"
 ROUND_NAME = "round.json"
-SAVE_EVERY = 500
+SETTINGS_NAME = "settings.json"
+SAVE_EVERY = 200
 """Steps between two states that a killed run goes on from."""
 
 Tell = Callable[[str, int, int], None]
@@ -44,30 +45,46 @@ class MissingBaselineError(ValueError):
     """A row was asked for before its baseline was trained."""
 
 
-def run_job(plan: TablePlan, job: Job, out: Path, tell: Tell) -> RunResult:
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pictures:
+    """What all runs of a table share."""
+
+    experiment: Experiment
+    train_digest: str
+    """Of the original training pictures and labels."""
+
+
+def run_job(
+    plan: TablePlan, job: Job, pictures: Pictures, out: Path, tell: Tell, *, device: torch.device = CPU
+) -> RunResult:
     """Runs one recipe with one seed, or gives back what is there already.
 
     Args:
         plan: of the table.
         job: the recipe and the seed.
+        pictures: of the plan.
         out: the table's folder.
         tell: of progress.
+        device: where networks are computed.
 
     Raises:
         MissingBaselineError: its baseline is not there.
         ValueError, FileNotFoundError: the data is not what it should be.
     """
-    experiment = load_experiment(plan.source, plan.experiment_name or None, level=plan.level)
-    request = TrainRequest(recipe=job.recipe, source=plan.source, out=out, head=plan.head, seed=job.seed)
+    request = TrainRequest(
+        recipe=job.recipe, source=plan.source, out=out, head=plan.head, size=plan.size, seed=job.seed
+    )
     baseline: Checkpoint | None = None
+    parent = ""
     if job.recipe != BASELINE:
-        path = out / RUNS / Job(recipe=BASELINE, seed=job.seed).name / "round1" / CHECKPOINT_NAME
-        if not path.is_file():
+        folder = out / RUNS / Job(recipe=BASELINE, seed=job.seed).name / "round1"
+        if not (folder / ROUND_NAME).is_file():
             raise MissingBaselineError(f"{job.name} starts from the baseline of its seed, which is not trained yet")
-        baseline = load(path)
-    config = configure(request, experiment.train, baseline)
-    config = dataclasses.replace(config, steps=plan.steps_of(config))
-    run = _Run(plan, job, out, experiment, config, baseline, tell)
+        baseline = load(folder / CHECKPOINT_NAME)
+        baseline.detector.to(device)
+        parent = _facts(folder)["fingerprint"]
+    config = plan.applied(configure(request, pictures.experiment.train, baseline))
+    run = _Run(plan, job, out, pictures, config, baseline, parent, tell, device)
     done = run.finished()
     return done if done is not None else run.carry_out()
 
@@ -78,15 +95,19 @@ class _Run:
         plan: TablePlan,
         job: Job,
         out: Path,
-        experiment: Experiment,
+        pictures: Pictures,
         config: TrainConfig,
         baseline: Checkpoint | None,
+        parent: str,
         tell: Tell,
+        device: torch.device,
     ) -> None:
-        self.plan, self.job, self.out, self.experiment = plan, job, out, experiment
-        self.config, self.baseline, self.tell = config, baseline, tell
+        self.plan, self.job, self.out, self.experiment = plan, job, out, pictures.experiment
+        self.config, self.baseline, self.parent, self.tell = config, baseline, parent, tell
+        self.device = device
         self.folder = out / RUNS / job.name
-        self.data_digest = experiment.train.digest()
+        self.data_digest = pictures.train_digest
+        experiment = pictures.experiment
         self.shortcut: Shortcut | None = None
         if config.new_labels == "mentored":
             self.shortcut = Shortcut(experiment.mentoring, plan.character, config.feedback, seed=job.seed)
@@ -96,30 +117,46 @@ class _Run:
     def rounds(self) -> int:
         return self.config.feedback.rounds if self.shortcut is not None else 1
 
-    def print_of(self, number: int) -> str:
-        """The fingerprint of a round."""
-        return fingerprint(self.plan, self.config, number, self.data_digest)
-
     def finished(self) -> RunResult | None:
         """The result, where it is there and is of this very run."""
         path = self.folder / FILE_NAME
-        last = self.folder / f"round{self.rounds}" / ROUND_NAME
-        if not path.is_file() or not last.is_file():
+        parent, found = self.parent, None
+        for number in range(1, self.rounds + 1):
+            found = self._found(number, parent)
+            if found is None:
+                return None
+            parent = _facts(found)["fingerprint"]
+        if found is None or not path.is_file():
             return None
-        if json.loads(last.read_text(encoding="utf-8"))["fingerprint"] != self.print_of(self.rounds):
-            return None
-        return read_result(path)
+        result = read_result(path)
+        whole = result.checkpoint == str((found / CHECKPOINT_NAME).relative_to(self.out))
+        return result if whole and len(result.rounds) == self.rounds else None
+
+    def _found(self, number: int, parent: str) -> Path | None:
+        """The folder of a finished round that is equal to this one, in whichever row."""
+        for path in sorted((self.out / RUNS).glob(f"*-seed{self.job.seed}/round{number}/{ROUND_NAME}")):
+            # What knows of no parent was written before rounds said so.
+            if _facts(path.parent).get("parent", parent) == parent and self._trained_so(path.parent):
+                return path.parent
+        return None
+
+    def _trained_so(self, folder: Path) -> bool:
+        """Whether a checkpoint was trained as the recipe says today, on the same pictures."""
+        if not (folder / CHECKPOINT_NAME).is_file():
+            return False
+        known = load_metadata(folder / CHECKPOINT_NAME)
+        return known.lineage.data_digest == self.data_digest and agree(known.training, self.config)
 
     def carry_out(self) -> RunResult:
         """All rounds."""
         results: list[RoundResult] = []
-        newest = self.baseline
+        newest, parent = self.baseline, self.parent
         facts: list[dict[str, Any]] = []
         for number in range(1, self.rounds + 1):
             spent = self._ask_operator(newest)
-            folder, round_facts, checkpoint = self._round(number, newest)
+            folder, round_facts, checkpoint = self._round(number, newest, parent)
             facts.append(round_facts)
-            newest = checkpoint
+            newest, parent = checkpoint, round_facts["fingerprint"]
             original, new = self._evaluated(folder, checkpoint)
             results.append(
                 RoundResult(
@@ -162,15 +199,14 @@ class _Run:
         predictor = Predictor(newest.detector, newest.metadata.thresholds)
         return self.shortcut.round(predictor.answer, lambda done, total: self.tell("clicks", done, total))
 
-    def _round(self, number: int, newest: Checkpoint | None) -> tuple[Path, dict[str, Any], Checkpoint]:
+    def _round(self, number: int, newest: Checkpoint | None, parent: str) -> tuple[Path, dict[str, Any], Checkpoint]:
         """Trains a round, or takes the equal round of another row."""
-        wanted = self.print_of(number)
-        found = _equal_round(self.out, wanted)
+        found = self._found(number, parent)
         if found is not None:
-            facts = json.loads((found / ROUND_NAME).read_text(encoding="utf-8"))
-            return found, facts, load(found / CHECKPOINT_NAME)
+            return found, _facts(found), self._loaded(found / CHECKPOINT_NAME)
         folder = self.folder / f"round{number}"
-        _clear_unless(folder, wanted)
+        wanted = fingerprint(self.plan, self.config, number, self.data_digest, parent)
+        _prepare(folder, wanted, self.config)
         lessons = self._lessons()
         # What it starts from is the newest model, as in a factory; what a recipe from scratch asks of its parent
         # (confident background, soft answers) is the newest model's knowledge too.
@@ -181,12 +217,13 @@ class _Run:
             folder,
             parent=newest,
             on_progress=self._show,
-            options=RunOptions(resume=True, save_every=SAVE_EVERY),
+            options=RunOptions(resume=True, save_every=SAVE_EVERY, device=self.device),
         )
-        checkpoint = load(path)
+        checkpoint = self._loaded(path)
         run = dict(checkpoint.metadata.figures["run"])
         facts = {
             "fingerprint": wanted,
+            "parent": parent,
             "steps": run["steps"],
             "seconds": run["seconds"],
             "precision": run["precision"],
@@ -195,10 +232,16 @@ class _Run:
         write_atomically(folder / ROUND_NAME, (json.dumps(facts, indent=1) + "\n").encode())
         return folder, facts, checkpoint
 
+    def _loaded(self, path: Path) -> Checkpoint:
+        checkpoint = load(path)
+        checkpoint.detector.to(self.device)
+        return checkpoint
+
     def _lessons(self) -> MentoringData | Dataset | None:
         if self.shortcut is not None:
             return self.shortcut.lessons(self.config.detector, whole_frames=self.config.whole_frames)
-        return self.experiment.mentoring if self.config.new_labels == "full" else None
+        pictures_needed = self.config.new_labels == "full" or self.config.camera > 0
+        return self.experiment.mentoring if pictures_needed else None
 
     def _show(self, progress: Progress) -> None:
         self.tell(progress.stage, progress.done, progress.total)
@@ -216,49 +259,62 @@ class _Run:
         return by_domain["original"], by_domain["new"]
 
 
-def _clear_unless(folder: Path, wanted: str) -> None:
-    """Leaves a half-done round of the same fingerprint to be resumed, and nothing of any other."""
-    mark = folder / "fingerprint"
-    if folder.is_dir() and (not mark.is_file() or mark.read_text(encoding="utf-8") != wanted):
+def _prepare(folder: Path, wanted: str, config: TrainConfig) -> None:
+    """Leaves a half-done round of the very same run to be resumed, and nothing of any other."""
+    mark, settings = folder / "fingerprint", folder / SETTINGS_NAME
+    said = (json.dumps(_plain(config), indent=1) + "\n").encode()
+    resumable = (
+        not (folder / ROUND_NAME).is_file()
+        and mark.is_file()
+        and mark.read_text(encoding="utf-8") == wanted
+        and settings.is_file()
+        and settings.read_bytes() == said
+    )
+    if folder.is_dir() and not resumable:
         shutil.rmtree(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(wanted, encoding="utf-8")
+    write_atomically(settings, said)
+    write_atomically(mark, wanted.encode())
 
 
-def _equal_round(out: Path, wanted: str) -> Path | None:
-    """The folder of a finished round with this fingerprint."""
-    for path in sorted((out / RUNS).glob(f"*/round*/{ROUND_NAME}")):
-        if json.loads(path.read_text(encoding="utf-8"))["fingerprint"] == wanted:
-            return path.parent
-    return None
+def _facts(folder: Path) -> dict[str, Any]:
+    """What a finished round says about itself."""
+    facts: dict[str, Any] = json.loads((folder / ROUND_NAME).read_text(encoding="utf-8"))
+    return facts
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """A run in a process of its own; progress as JSON lines."""
-    parser = argparse.ArgumentParser(prog="python -m training.table1.run")
-    parser.add_argument("--plan", type=Path, required=True)
-    parser.add_argument("--recipe", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    import torch
+def agree(then: Mapping[str, Any], config: TrainConfig) -> bool:
+    """Whether a run had the settings that its recipe asks for today.
 
-    torch.set_num_threads(1)
-    plan = TablePlan.from_json(json.loads(given.plan.read_text(encoding="utf-8")))
+    A setting that did not exist then must have its plain value today; one that is gone is passed over. Names of rows
+    and the number of their rounds are no settings.
 
-    def tell(stage: str, done: int, total: int) -> None:
-        sys.stdout.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
-        sys.stdout.flush()
-
-    try:
-        run_job(plan, Job(recipe=given.recipe, seed=given.seed), given.out, tell)
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"{given.recipe}, seed {given.seed}: {' '.join(str(error).split())}\n")
-        return 2
-    return 0
+    Args:
+        then: the settings of a run, as its checkpoint tells them.
+        config: what is asked for today.
+    """
+    plain = TrainConfig(recipe=config.recipe, detector=DetectorConfig(classes=config.detector.classes))
+    return _agree(then, _plain(config), _plain(plain))
 
 
-__all__ = ["BASELINE", "CEILING", "MissingBaselineError", "run_job"]
+def _agree(then: Mapping[str, Any], now: Mapping[str, Any], plain: Mapping[str, Any]) -> bool:
+    for name in now.keys() - {"recipe", "rounds"}:
+        if name not in then:
+            if name in plain and now[name] != plain[name]:
+                return False
+        elif isinstance(then[name], Mapping) and isinstance(now[name], Mapping):
+            inner = plain.get(name)
+            if not _agree(then[name], now[name], inner if isinstance(inner, Mapping) else {}):
+                return False
+        elif then[name] != now[name]:
+            return False
+    return True
 
-if __name__ == "__main__":
-    sys.exit(main())
+
+def _plain(config: TrainConfig) -> dict[str, Any]:
+    """The settings as JSON gives them back."""
+    values: dict[str, Any] = json.loads(json.dumps(config.to_json()))
+    return values
+
+
+__all__ = ["BASELINE", "CEILING", "MissingBaselineError", "Pictures", "run_job"]
