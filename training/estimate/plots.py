@@ -79,11 +79,10 @@ def thresholds(entry: ClassEstimate) -> str:
         linewidth=0,
     )
     axes.plot(where, [step.precision.point for step in advice.steps], color=CONFIRMED, label="precision")
-    kept = [step.kept.point for step in advice.steps]
     axes.fill_between(
         where,
-        [share * recall.low for share in kept],
-        [share * recall.high for share in kept],
+        [step.kept.low * recall.low for step in advice.steps],
+        [step.kept.high * recall.high for step in advice.steps],
         color=MISSES,
         alpha=0.25,
         linewidth=0,

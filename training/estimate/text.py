@@ -13,7 +13,7 @@ from training.estimate.parts import Parts, Rate
 from training.estimate.precision import Precision
 from training.estimate.recall import Recall
 from training.estimate.report import Census, ClassEstimate, Estimate
-from training.estimate.thresholds import Advice
+from training.estimate.thresholds import FEWEST, Advice
 
 WIDTH = 120
 
@@ -120,10 +120,12 @@ def printable(text: str) -> str:
 
 def steps_of(advice: Advice) -> str:
     """The advised thresholds in words."""
+    if len(advice.confirmed) + len(advice.rejected) < FEWEST:
+        return f"fewer than {FEWEST} settled answers"
     said = []
     for target, step in advice.for_precision.items():
         if step is None:
-            said.append(f"{target:.0%}: none shown")
+            said.append(f"{target:.0%}: none")
         else:
             said.append(f"{target:.0%}: {step.threshold:.3f} keeps {step.kept.point:.0%}")
     return "; ".join(said)

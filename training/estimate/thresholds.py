@@ -49,7 +49,7 @@ class Advice:
     rejected: tuple[float, ...]
     steps: tuple[Step, ...]
     for_precision: dict[float, Step | None]
-    """The lowest threshold whose precision is surely (95 %) at least this; None: none of those shown."""
+    """The lowest threshold whose precision is surely (95 %) at least this; None: of those shown none is."""
 
 
 def advice_for(
