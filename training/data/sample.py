@@ -17,6 +17,7 @@ from lineside.areas import Indices
 from lineside.boxes import Boxes, as_boxes
 from lineside.pixels import Pixels, decode
 from lineside.reasons import ContractError
+from training.data.storage import in_words
 from training.shift import Shift
 
 
@@ -45,7 +46,7 @@ class FilePicture:
         try:
             pixels = decode(self.path.read_bytes())
         except ContractError as error:
-            raise ValueError(f"{self.path}: {error.message}") from None
+            raise ValueError(f"{in_words(str(self.path))}: {error.message}") from None
         return pixels if self.shift is None else self.shift.apply(pixels, self.path.stem)
 
 

@@ -6,7 +6,8 @@
     coco:FILE               one annotated set; a second one can be named as the new domain
     yolo:FOLDER             the same
 
-A folder that is not given is looked for by the kind's name in LINESIDE_DATA, or in ../shared/data.
+FILE and FOLDER may be s3://BUCKET/... (`training.data.storage`). A folder that is not given is looked for by the kind's
+name in LINESIDE_DATA, or in ../shared/data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import os
 from pathlib import Path
 
 from training.data import coco, deeppcb, magnetic_tile, synthetic, yolo
+from training.data.fetching import local_coco, local_tree
 from training.data.sample import Dataset, Experiment
+from training.data.storage import objects_named
 
 EXPERIMENTS = ("deeppcb", "magnetic_tile", "synthetic")
 """Kinds with two domains."""
@@ -41,8 +44,8 @@ class Source:
 
     @property
     def folder(self) -> Path:
-        """Where the pictures are."""
-        return Path(self.place) if self.place else data_root() / self.kind
+        """Where the pictures are; fetched to here from object storage."""
+        return local_tree(self.place) if self.place else data_root() / self.kind
 
 
 def parse_source(text: str) -> Source:
@@ -118,8 +121,9 @@ def load_set(source: Source) -> Dataset:
     Raises:
         FileNotFoundError, ValueError: the data is not what it claims to be.
     """
-    if source.kind == "coco":
-        return coco.load(Path(source.place))
-    if source.kind == "yolo":
-        return yolo.load(Path(source.place))
+    with objects_named():
+        if source.kind == "coco":
+            return coco.load(local_coco(source.place))
+        if source.kind == "yolo":
+            return yolo.load(local_tree(source.place))
     raise ValueError(f"{source.kind} has several sets; expected one of {', '.join(SETS)}")

@@ -7,6 +7,8 @@ rows, W columns.
 
 from __future__ import annotations
 
+import difflib
+
 import torch
 from torch import nn
 
@@ -33,7 +35,7 @@ class TimmBackbone(nn.Module):
         try:
             body = timm.create_model(config.timm, features_only=True, pretrained=False, in_chans=channels)
         except (RuntimeError, AttributeError, TypeError) as error:
-            near = ", ".join(timm.list_models(f"*{config.timm[:6]}*")[:5])
+            near = ", ".join(difflib.get_close_matches(config.timm, timm.list_models(), 5)) or "none"
             raise ValueError(
                 f"timm makes no feature pyramid of {config.timm!r} ({error}); names like it: {near}"
             ) from None
