@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sqlite3
@@ -16,6 +17,7 @@ from lineside.mentoring_log import DATABASE_NAME, MentoringLogReader
 from lineside.package import Package
 from lineside.records import Gesture
 from training.cli import main
+from training.estimate.cli import describe
 from training.estimate.reading import NO_VERDICT, OTHER_MODEL, OUTSIDE, PICKED, Span, parse_span, read
 
 HEALTHY, COMPLETE = Word(gesture=Gesture.FRAME_HEALTHY, number=None), Word(gesture=Gesture.FRAME_COMPLETE, number=None)
@@ -208,3 +210,11 @@ def test_two_peoples_answers_can_say_how_often_one_errs(model: Package, tmp_path
     assert (values["answered_twice"], values["disagreed"]) == (9, 1)
     # 2 e (1 - e) = 1 / 9.
     assert values["error"] == pytest.approx((1 - (1 - 2 / 9) ** 0.5) / 2)
+
+
+def test_every_option_is_documented() -> None:
+    parser = argparse.ArgumentParser()
+    describe(parser)
+    text = (Path(__file__).resolve().parents[3] / "docs" / "estimate.md").read_text(encoding="utf-8")
+    options = [name for action in parser._actions for name in action.option_strings if name.startswith("--")]
+    assert [name for name in options if f"`{name}" not in text and f"{name} " not in text and name != "--help"] == []
