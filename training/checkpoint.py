@@ -38,6 +38,10 @@ class Lineage:
     feedback_events: int = 0
     last_log_sequence: int = 0
     seed: int = 0
+    account: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """What became of everything that was read from mentoring logs (`training.data.account`)."""
+    seen: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Digests of pictures and ids of parts that were taught (`training.data.leaks`)."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

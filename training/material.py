@@ -11,6 +11,7 @@ from training.checkpoint import Checkpoint, Lineage
 from training.config import TrainConfig
 from training.data.batches import Sampler
 from training.data.held_out import hold_out
+from training.data.leaks import Seen, seen_in
 from training.data.mentoring import MentoringData
 from training.data.omnia import with_confident_background
 from training.data.prepared import Prepared, annotate_all
@@ -113,7 +114,18 @@ class Material:
             feedback_events=known.feedback_events if known else 0,
             last_log_sequence=known.last_log_sequence if known else 0,
             seed=self.config.seed,
+            account=known.account.to_json() if known else {},
+            seen=self._seen().to_json(),
         )
+
+    def _seen(self) -> Seen:
+        """Pictures and parts that are taught."""
+        seen = seen_in(self.original)
+        if isinstance(self.new, MentoringData) and self.config.new_labels == "mentored":
+            return seen.joined(self.new.seen)
+        if isinstance(self.new, Dataset) and self.config.new_labels == "full":
+            return seen.joined(seen_in(self.new))
+        return seen
 
     def fingerprint(self) -> str:
         """Equal for runs that a saved state may be carried over between: the same configuration, data and parent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,14 @@ import torch
 
 from training.checkpoint import Checkpoint, load, save
 from training.config import TrainConfig
+from training.data.account import Account
 from training.data.fetching import local_log
-from training.data.mentoring import MentoringData, read_log
+from training.data.leaks import Seen, unseen, warnings
+from training.data.mentoring import MentoringData, Wanted, read_logs
 from training.data.prepared import letterbox_for
 from training.data.sample import Dataset, Experiment
 from training.data.sources import Source, load_experiment
+from training.data.without import Without
 from training.device import CPU
 from training.evaluate.figures import Figures, OnPicture, evaluate_predictor
 from training.evaluate.predictor import Predictor
@@ -47,10 +51,14 @@ class TrainRequest:
     experiment: str | None = None
     level: str | None = None
     """Of the simulated second camera."""
-    log: Path | None = None
-    """Folder of a mentoring log."""
+    logs: tuple[Path, ...] = ()
+    """Folders of mentoring logs; their order changes nothing."""
     after: int = 0
     """Only feedback with a higher log sequence."""
+    without: tuple[Without, ...] = ()
+    """Answers to be left out."""
+    part_ids: str | None = None
+    """What part ids name, "piece" or "kind"."""
     parent: Path | None = None
     """A checkpoint."""
     parent_digest: str = ""
@@ -71,25 +79,42 @@ class TrainRequest:
     options: RunOptions = dataclasses.field(default_factory=RunOptions)
 
 
-def run_training(request: TrainRequest, on_progress: OnProgress | None = None) -> Path:
+def run_training(
+    request: TrainRequest, on_progress: OnProgress | None = None, on_account: Callable[[Account], None] | None = None
+) -> Path:
     """Trains as requested and writes the checkpoint into the request's folder.
+
+    Args:
+        request: what to train.
+        on_progress: told where the run is.
+        on_account: told what became of everything that was read from the logs.
 
     Raises:
         ValueError, FileNotFoundError: the request, the data or the parent is not what it should be.
         ContractError: the mentoring log cannot be read.
     """
     parent = load(request.parent) if request.parent is not None else None
-    original, annotated_new = load_data(request)
+    experiment = load_experiment(request.source, request.experiment, level=request.level, new=request.new)
+    original, annotated_new = experiment.train, experiment.mentoring if len(experiment.mentoring) else None
     config = configure(request, original, parent)
     new: MentoringData | Dataset | None = None
     if config.new_labels == "full" or (config.new_labels == "none" and config.camera):
         new = annotated_new
     elif config.new_labels == "mentored":
-        if request.log is None:
+        if not request.logs:
             raise NothingToLearnError(f"recipe {config.recipe} learns from feedback; name a mentoring log with --log")
-        new = read_log(local_log(request.log), config.detector, whole_frames=config.whole_frames, after=request.after)
-        for line in new.skipped:
-            logger.info("the log teaches nothing where: %s", line)
+        if request.part_ids is not None:
+            experiment = dataclasses.replace(experiment, part_ids=request.part_ids)
+        wanted = Wanted(
+            whole_frames=config.whole_frames,
+            after=request.after,
+            without=request.without,
+            reliability=config.reliability,
+            held_out=unseen(experiment),
+        )
+        new = read_logs([local_log(place) for place in request.logs], config.detector, wanted)
+        if on_account is not None:
+            on_account(new.account)
     return train(
         config,
         original,
@@ -100,12 +125,6 @@ def run_training(request: TrainRequest, on_progress: OnProgress | None = None) -
         on_progress=on_progress,
         options=request.options,
     )
-
-
-def load_data(request: TrainRequest) -> tuple[Dataset, Dataset | None]:
-    """The original pictures, and the new domain's with its labels where the data has two domains."""
-    experiment = load_experiment(request.source, request.experiment, level=request.level, new=request.new)
-    return experiment.train, experiment.mentoring if len(experiment.mentoring) else None
 
 
 def configure(request: TrainRequest, original: Dataset, parent: Checkpoint | None) -> TrainConfig:
@@ -198,6 +217,8 @@ def evaluate_experiment(
                 f"the checkpoint knows classes {checkpoint.metadata.config.classes}, the data has {dataset.classes}"
             )
         figures.append(evaluate_predictor(predictor, dataset, domain=domain, on_picture=on_picture))
+    for line in warnings(Seen.from_json(checkpoint.metadata.lineage.seen), experiment):
+        logger.warning("%s", line)
     return tuple(figures)
 
 

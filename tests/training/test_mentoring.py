@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.lessons import tiny
-from support.line import BRIGHT, Line, teach_exactly
+from support.mentored_line import BRIGHT, Line, teach_exactly
 from support.mentoring import settings
 
 from edge.mentoring.log import MentoringLog

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.lessons import SIDE, tiny
-from support.line import Line, rewrite, teach_exactly
+from support.mentored_line import Line, rewrite, teach_exactly
 from support.mentoring import settings as log_settings
 
 from edge.mentoring.log import MentoringLog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.lessons import SIDE, squares, tiny
-from support.line import Line, rewrite
+from support.mentored_line import Line, rewrite
 from support.mentoring import settings as log_settings
 
 from edge.mentoring.log import MentoringLog
@@ -216,9 +217,15 @@ def set_of(*named: tuple[str, Pixels], name: str = "set") -> Dataset:
     return Dataset(name=name, classes=("dark", "bright"), samples=samples)
 
 
-def experiment(*, original: Dataset, new: Dataset) -> Experiment:
-    train = squares(4, name="train")
-    return Experiment(name="mine", train=train, eval_original=original, mentoring=squares(4, name="m"), eval_new=new)
+def experiment(*, original: Dataset, new: Dataset, part_ids: str = "piece") -> Experiment:
+    return Experiment(
+        name="mine",
+        train=squares(4, name="train"),
+        eval_original=original,
+        mentoring=squares(4, name="m"),
+        eval_new=new,
+        part_ids=part_ids,
+    )
 
 
 def picture_of(seed: int) -> Pixels:
@@ -237,16 +244,16 @@ def test_equal_pictures_are_found_whatever_their_channels(north: Path) -> None:
 
 def test_mentored_parts_and_pictures_of_the_evaluation_are_left_out_and_told(north: Path) -> None:
     held = experiment(original=set_of(("part-1", picture_of(500)), name="o"), new=set_of(("", picture_of(2)), name="n"))
-    account = read(north, held_out=unseen(held, part_ids="piece")).account
+    account = read(north, held_out=unseen(held)).account
     assert account.frames == Count(read=3, used=1, skipped={leaks.PART: 1, leaks.PICTURE: 1})
-    kinds = read(north, held_out=unseen(held, part_ids="kind")).account
+    kinds = read(north, held_out=unseen(dataclasses.replace(held, part_ids="kind"))).account
     assert kinds.frames == Count(read=3, used=2, skipped={leaks.PICTURE: 1})
 
 
 def test_a_set_that_is_trained_on_is_no_evaluation_to_be_kept_unseen(north: Path) -> None:
     both = set_of(("part-1", picture_of(1)))
     whole = Experiment(name="one set", train=both, eval_original=both, mentoring=both, eval_new=set_of())
-    assert read(north, held_out=unseen(whole, part_ids="piece")).account.frames.used == 3
+    assert read(north, held_out=unseen(whole)).account.frames.used == 3
 
 
 def test_figures_on_what_was_trained_on_come_with_a_warning(north: Path) -> None:
@@ -255,7 +262,7 @@ def test_figures_on_what_was_trained_on_come_with_a_warning(north: Path) -> None
     judged = set_of(("part-0", picture_of(0)), ("part-1", picture_of(77)), ("new", picture_of(78)), ("", picture_of(2)))
     assert overlap(said.seen, judged, part_ids="piece") == (2, 1)
     assert overlap(said.seen, judged, part_ids="kind") == (2, 0)
-    (line,) = warnings(said.seen, [("new", judged), ("other", set_of(("x", picture_of(79))))], part_ids="piece")
+    (line,) = warnings(said.seen, experiment(original=set_of(("x", picture_of(79))), new=judged))
     assert line == (
         "new: 2 of 4 pictures were trained on and 1 more are of parts that were trained on; its figures flatter the"
         " model"

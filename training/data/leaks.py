@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -68,24 +68,27 @@ def picture_digest(pixels: Pixels) -> str:
     return whole.hexdigest()[:DIGITS]
 
 
-@functools.lru_cache(maxsize=8)
 def seen_in(dataset: Dataset) -> Seen:
-    """A set's pictures and parts; reads every picture once."""
+    """A set's pictures and parts; reads every picture once in the life of the set."""
     return Seen(
-        pictures=frozenset(picture_digest(sample.picture.read()) for sample in dataset),
+        pictures=frozenset(_digests(dataset)),
         parts=frozenset(sample.part_id for sample in dataset if sample.part_id),
     )
 
 
-def unseen(experiment: Experiment, *, part_ids: str) -> Callable[[RecordedFrame, Pixels], str | None]:
+@functools.lru_cache(maxsize=8)
+def _digests(dataset: Dataset) -> tuple[str, ...]:
+    return tuple(picture_digest(sample.picture.read()) for sample in dataset)
+
+
+def unseen(experiment: Experiment) -> Callable[[RecordedFrame, Pixels], str | None]:
     """Says why a frame must not be taught: `Wanted.held_out`.
 
     Args:
         experiment: whose evaluation is to stay unseen; a set that is trained on as well is none.
-        part_ids: "piece" or "kind".
     """
     held = Seen().joined(*(seen_in(dataset) for _, dataset in experiment.evaluation if dataset is not experiment.train))
-    parts = held.parts if _pieces(part_ids) else frozenset()
+    parts = held.parts if _pieces(experiment.part_ids) else frozenset()
 
     def why(frame: RecordedFrame, pixels: Pixels) -> str | None:
         if picture_digest(pixels) in held.pictures:
@@ -104,18 +107,16 @@ def overlap(trained: Seen, dataset: Dataset, *, part_ids: str) -> tuple[int, int
         part_ids: "piece" or "kind".
     """
     parts = trained.parts if _pieces(part_ids) else frozenset()
-    pictures = [picture_digest(sample.picture.read()) in trained.pictures for sample in dataset]
-    of_parts = sum(
-        sample.part_id in parts for sample, known in zip(dataset, pictures, strict=True) if sample.part_id and not known
-    )
-    return sum(pictures), of_parts
+    known = [digest in trained.pictures for digest in _digests(dataset)]
+    of_parts = sum(sample.part_id in parts for sample, taught in zip(dataset, known, strict=True) if not taught)
+    return sum(known), of_parts
 
 
-def warnings(trained: Seen, evaluation: Iterable[tuple[str, Dataset]], *, part_ids: str) -> list[str]:
+def warnings(trained: Seen, experiment: Experiment) -> list[str]:
     """A line for every set of an evaluation that is not unseen: figures on it flatter."""
     lines = []
-    for domain, dataset in evaluation:
-        pictures, of_parts = overlap(trained, dataset, part_ids=part_ids)
+    for domain, dataset in experiment.evaluation:
+        pictures, of_parts = overlap(trained, dataset, part_ids=experiment.part_ids)
         told = [f"{pictures} of {len(dataset)} pictures were trained on"] if pictures else []
         told += [f"{of_parts} more are of parts that were trained on"] if of_parts else []
         if told:

@@ -161,6 +161,9 @@ class Experiment:
     mentoring: Dataset
     """New domain: what the station sees while operators answer; its labels are the simulated operator's truth."""
     eval_new: Dataset
+    part_ids: str = "piece"
+    """What part ids name (`training.data.leaks`): "piece", never to be taught and judged by; or "kind", a kind of part
+    that comes again, as a board's layout does."""
 
     @property
     def evaluation(self) -> tuple[tuple[str, Dataset], ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.lessons import squares, tiny
-from support.line import Line
+from support.mentored_line import Line
 from support.mentoring import settings as log_settings
 from support.scripted import scripted
 
