@@ -26,7 +26,7 @@ from loop.station import StationProcess
 from loop.stream import BackgroundLoad, Count, Part, send
 from training.checkpoint import load
 from training.config import TrainConfig
-from training.data.mentoring import MentoringData, read_log
+from training.data.mentoring import MentoringData, Wanted, read_logs
 from training.data.sample import ArrayPicture, Dataset, Experiment
 from training.data.sources import Source
 from training.evaluate.figures import Figures
@@ -181,7 +181,8 @@ class Loop:
 
     def _new_domain(self, config: TrainConfig) -> MentoringData | Dataset | None:
         if config.new_labels == "mentored":
-            lessons = read_log(self.station.log_folder, config.detector, whole_frames=config.whole_frames)
+            wanted = Wanted(whole_frames=config.whole_frames, reliability=config.reliability)
+            lessons = read_logs([self.station.log_folder], config.detector, wanted)
             for line in lessons.skipped:
                 logger.info("taught nothing: %s", line)
             return lessons

@@ -239,7 +239,9 @@ class _Run:
 
     def _lessons(self) -> MentoringData | Dataset | None:
         if self.shortcut is not None:
-            return self.shortcut.lessons(self.config.detector, whole_frames=self.config.whole_frames)
+            return self.shortcut.lessons(
+                self.config.detector, whole_frames=self.config.whole_frames, reliability=self.config.reliability
+            )
         pictures_needed = self.config.new_labels == "full" or self.config.camera > 0
         return self.experiment.mentoring if pictures_needed else None
 
