@@ -95,6 +95,9 @@ class TrainConfig:
     """What is known of the new domain: "none", "mentored" (the log's answers), "full" (every defect, by hand)."""
     whole_frames: bool = False
     """Whether "frame healthy" and "frame complete" teach background (paper 3.4.3), or only single answers teach."""
+    camera: float = 0.0
+    """Share of the original pictures that are shown as the new domain's camera would take them
+    (`training.data.camera`): measured on the new domain's pictures, whatever is known about them. 0: none."""
     omnia: float = 0.0
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
     healthy_share: float = 0.1
@@ -131,6 +134,8 @@ class TrainConfig:
             raise ValueError(f"precision is {self.precision!r}, expected one of {', '.join(PRECISIONS)}")
         if not 0 <= self.omnia <= 1:
             raise ValueError(f"omnia is {self.omnia}, expected 0 to 1")
+        if not 0 <= self.camera <= 1:
+            raise ValueError(f"camera is {self.camera}, expected 0 to 1")
         if not 0 <= self.healthy_share <= 1:
             raise ValueError(f"healthy_share is {self.healthy_share}, expected 0 to 1")
         if self.crop.side % self.detector.backbone.stride:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 
 from training.checkpoint import Checkpoint, Lineage
 from training.config import TrainConfig
 from training.data.batches import Sampler
+from training.data.camera import Camera, fit_camera
 from training.data.held_out import hold_out
 from training.data.leaks import Seen, seen_in
 from training.data.mentoring import MentoringData
@@ -17,6 +19,8 @@ from training.data.omnia import with_confident_background
 from training.data.prepared import Prepared, annotate_all
 from training.data.sample import Dataset
 from training.progress import OnProgress, Progress
+
+logger = logging.getLogger(__name__)
 
 
 class NothingToLearnError(ValueError):
@@ -53,6 +57,10 @@ class Material:
         if config.new_labels == "full" and not isinstance(new, Dataset):
             raise NothingToLearnError(
                 f"recipe {config.recipe} learns from a fully annotated new domain; none was given"
+            )
+        if config.camera and new is None:
+            raise NothingToLearnError(
+                f"recipe {config.recipe} measures the new domain's camera; give pictures of the new domain"
             )
         if isinstance(new, MentoringData) and not new.frames and config.new_labels == "mentored":
             why = "; ".join(new.skipped) or "nobody has answered yet"
@@ -92,6 +100,12 @@ class Material:
                 new_items = with_confident_background(new.frames, parent.detector, below=config.omnia)
         elif config.new_labels == "full" and isinstance(new, Dataset):
             new_items = annotate_all(new, config.detector, one_more)
+        camera: Camera | None = None
+        if config.camera:
+            # Labels are not looked at: pictures of the new domain are enough.
+            seen = new_items or (annotate_all(new, config.detector, one_more) if isinstance(new, Dataset) else ())
+            camera = fit_camera(old_items, seen)
+            logger.info("the new domain's camera: %s", camera)
         return Sampler(
             config.detector,
             old_items,
@@ -102,6 +116,8 @@ class Material:
             augment=config.augment,
             healthy_share=config.healthy_share,
             balanced=config.balanced,
+            camera=camera,
+            camera_share=config.camera,
         )
 
     def lineage(self, parent_digest: str) -> Lineage:

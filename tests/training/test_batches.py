@@ -9,13 +9,24 @@ from support.lessons import lessons, squares, tiny
 
 from training.data.augment import AugmentConfig, change_light
 from training.data.batches import Batch, Sampler
+from training.data.camera import Camera
 from training.data.crops import CropConfig
 from training.data.prepared import annotate_all
 from training.losses.classification import UNKNOWN
 from training.models.config import DetectorConfig
+from training.processes import Share
 
 
-def sampler(config: DetectorConfig, *, seed: int = 0, new: bool = True, size: int = 6, healthy: float = 0.1) -> Sampler:
+def sampler(
+    config: DetectorConfig,
+    *,
+    seed: int = 0,
+    new: bool = True,
+    size: int = 6,
+    healthy: float = 0.1,
+    camera: Camera | None = None,
+    camera_share: float = 0.0,
+) -> Sampler:
     return Sampler(
         config,
         annotate_all(squares(8), config),
@@ -25,6 +36,8 @@ def sampler(config: DetectorConfig, *, seed: int = 0, new: bool = True, size: in
         crop=CropConfig(side=32),
         augment=AugmentConfig(),
         healthy_share=healthy,
+        camera=camera,
+        camera_share=camera_share,
     )
 
 
@@ -89,3 +102,28 @@ def test_an_impossible_strength_is_refused_by_name() -> None:
         AugmentConfig(noise=1.5)
     with pytest.raises(ValueError, match=r"augment\.turn is 'round'"):
         AugmentConfig(turn="round")
+
+
+def test_only_original_pictures_are_shown_as_the_new_camera_takes_them() -> None:
+    config = tiny()
+    camera = Camera(black=0, white=255, new_black=100, new_white=101)
+    plain, all_shown, half = (sampler(config, camera=camera, camera_share=share).batch(0) for share in (0.0, 1.0, 0.5))
+    without = sampler(config).batch(0)
+    assert equal(plain, without)
+    assert torch.equal(all_shown.unlit[3:], plain.unlit[3:])
+    # The new camera has hardly any contrast.
+    assert (all_shown.unlit[:3].std(dim=(1, 2, 3)) < 1).all()
+    assert (plain.unlit[:3].std(dim=(1, 2, 3)) > 1).all()
+    assert torch.equal(all_shown.states, plain.states)
+    shown = [sampler(config, camera=camera, camera_share=0.5).batch(step).unlit[:3] for step in range(40)]
+    share = torch.stack([(pictures.std(dim=(1, 2, 3)) < 1).float() for pictures in shown]).mean()
+    assert 0.35 < float(share) < 0.65
+    assert equal(half, sampler(config, camera=camera, camera_share=0.5).batch(0))
+
+
+def test_a_share_of_a_batch_has_the_same_camera_as_the_whole() -> None:
+    camera = Camera(black=0, white=255, new_black=40, new_white=180, shade=0.1, blur=0.7, noise=5.0)
+    one = sampler(tiny(), camera=camera, camera_share=0.5)
+    whole = one.batch(3)
+    for rank in range(2):
+        torch.testing.assert_close(one.batch(3, Share(rank=rank, count=2)).images, whole.images[rank::2])

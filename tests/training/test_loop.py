@@ -6,10 +6,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.lessons import lessons, quick, squares, tiny
 
+from lineside.boxes import as_boxes
 from training.checkpoint import load
 from training.data.mentoring import MentoringData
 from training.loop import DivergedError, NothingToLearnError, Progress, RunOptions, train
@@ -116,6 +118,7 @@ def test_a_network_learns_what_is_easy(tmp_path: Path) -> None:
         ({"new_labels": "mentored", "recipe": "mentored"}, None, "--log"),
         ({"from_parent": True, "recipe": "transfer"}, None, "--parent"),
         ({"new_labels": "full", "recipe": "full"}, None, "fully annotated"),
+        ({"camera": 0.5, "recipe": "camera"}, None, "pictures of the new domain"),
     ],
 )
 def test_what_a_recipe_misses_is_named(
@@ -124,6 +127,20 @@ def test_what_a_recipe_misses_is_named(
     with pytest.raises(NothingToLearnError, match=message):
         train(quick(tiny(), **changes), squares(), new, tmp_path)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_camera_is_measured_on_pictures_without_labels(tmp_path: Path) -> None:
+    original, new = squares(), squares(6, seed=5, grey=60)
+    unlabelled = dataclasses.replace(
+        new,
+        samples=tuple(
+            dataclasses.replace(sample, boxes=as_boxes([]), classes=np.zeros(0, np.int32)) for sample in new.samples
+        ),
+    )
+    config = quick(tiny(), camera=0.5, steps=3)
+    first = train(config, original, new, tmp_path / "labelled")
+    assert equal(first, train(config, original, unlabelled, tmp_path / "unlabelled"))
+    assert not equal(first, train(dataclasses.replace(config, camera=0.0), original, new, tmp_path / "without"))
 
 
 def test_a_log_that_teaches_nothing_says_why(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from training.data.augment import AugmentConfig, change_light
+from training.data.camera import Camera
 from training.data.crops import CropConfig, Cropper
 from training.data.prepared import Annotated, Prepared
 from training.models.config import DetectorConfig
@@ -59,6 +60,7 @@ class Sampler:
         seed: of all draws.
         healthy_share: of the annotated pictures drawn, how many have no defect (where there are both kinds).
         balanced: half of every batch is new. False: each picture is drawn from all of them with equal chance.
+        camera: the new domain's. camera_share: of the original pictures, how many are shown as it takes them.
 
     Raises:
         ValueError: there is nothing to draw from, or the size cannot be balanced.
@@ -76,6 +78,8 @@ class Sampler:
         augment: AugmentConfig,
         healthy_share: float = 0.1,
         balanced: bool = True,
+        camera: Camera | None = None,
+        camera_share: float = 0.0,
     ) -> None:
         if not original:
             raise ValueError("there are no original pictures; training keeps both domains and needs them")
@@ -88,6 +92,8 @@ class Sampler:
         self._new = _Pool(new, healthy_share) if new else None
         self._size = size
         self._seed = seed
+        self._camera = camera
+        self._camera_share = camera_share
         self._new_share = None if balanced or not new else len(new) / (len(original) + len(new))
 
     def batch(self, step: int, share: Share | None = None) -> Batch:
@@ -102,6 +108,12 @@ class Sampler:
         pixels = np.stack([crop.pixels for crop in crops])
         unlit = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
         light = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
+        if self._camera is not None:
+            shown = torch.from_numpy(
+                (generator.random(len(plans)) < self._camera_share) & (np.arange(len(plans)) < old)
+            )
+            draws = torch.Generator().manual_seed(int(generator.integers(1 << 62)))
+            unlit = self._camera.show(unlit, shown[chosen], draws, chosen=chosen, count=len(plans))
         return Batch(
             images=change_light(
                 unlit, self._augment, light, deviation=self._deviation, chosen=chosen, count=len(plans)
