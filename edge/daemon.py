@@ -96,7 +96,8 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 open_backend,
                 _tell_model(bus, health),
                 log.model_seen,
-                required_classes={name for recipe in config.recipes for name in recipe.thresholds},
+                recipes=config.recipes,
+                log=config.mentoring_root,
             ),
         )
         pipeline = Pipeline(
@@ -106,6 +107,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             log=log,
             selector=Selector(config.mentoring.policies, config.mentoring.seed),
             recipes=config.recipes,
+            observer=manager,
         )
         curve = await _enter(stack, CurveGuard(config.curve)) if config.curve is not None else None
         publisher = await _enter(stack, DetectionPublisher(config.stream, bus, curve))

@@ -12,17 +12,14 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-
 from edge.backends.contract import BackendError
+from edge.detections import detections_of
 from edge.events import EventBus
 from edge.frame import Frame
 from edge.inspection import Detection, Inspection, ModelIdentity, Timings, Verdict
-from edge.models.slot import Answer, ModelSlot, ServingModel
+from edge.models.slot import ModelSlot
 from edge.pictures import LatestPictures
 from edge.verdict import RecipeSettings, decide, recipe_for
-from lineside.boxes import Boxes, clip
-from lineside.ids import detection_id
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import inspection_pb2
 
@@ -46,6 +43,13 @@ class Keeper(Protocol):
         """Takes the frame without waiting; False: it could not."""
 
 
+class Observer(Protocol):
+    """Looks on (edge.models.manager.ModelManager): probation and shadow."""
+
+    def saw(self, frame: Frame, inspection: Inspection) -> None:
+        """Told of every frame that was judged, before its caller has the answer; never waits. From several threads."""
+
+
 class Pipeline:
     """Judges frames.
 
@@ -57,6 +61,7 @@ class Pipeline:
         selector: chooses.
         recipes: in order; the first that fits counts.
         pictures: of each camera the last one, for screens.
+        observer: is told of every frame that was judged; None: nobody is.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class Pipeline:
         selector: Chooser,
         recipes: Sequence[RecipeSettings] = (),
         pictures: LatestPictures | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._station = station
         self._slot = slot
@@ -77,6 +83,7 @@ class Pipeline:
         self._selector = selector
         self._recipes = tuple(recipes)
         self.pictures = pictures if pictures is not None else LatestPictures()
+        self._observer = observer
         self._last_fault = ""
 
     def inspect(
@@ -103,7 +110,7 @@ class Pipeline:
                 thresholds = dict(zip(serving.package.class_names, serving.thresholds.tolist(), strict=True))
                 answer = serving.answer(frame.pixels, deadline_monotonic_ns=deadline_monotonic_ns)
                 preprocess_us, inference_us = answer.preprocess_us, answer.inference_us
-                detections = _detections(frame, serving, answer)
+                detections = detections_of(frame, answer.found, answer.letterbox, serving.package.class_names)
             verdict, reason = decide(detections, recipe_for(self._recipes, frame.camera, frame.part_id))
             self._note_fault("")
         except Exception as error:
@@ -138,6 +145,8 @@ class Pipeline:
             inspection = dataclasses.replace(inspection, mentored=True)
         self.pictures.put(frame, inspection)
         self._tell(inspection)
+        if self._observer is not None:
+            self._observer.saw(frame, inspection)
         return inspection
 
     def no_picture(
@@ -207,36 +216,3 @@ class Pipeline:
 def _refuse_if_late(deadline_monotonic_ns: int | None) -> None:
     if deadline_monotonic_ns is not None and time.monotonic_ns() >= deadline_monotonic_ns:
         raise ContractError(Reason.DEADLINE, "the caller's time was over before a worker was free; allow more time")
-
-
-def _detections(frame: Frame, serving: ServingModel, answer: Answer) -> tuple[Detection, ...]:
-    found = answer.found
-    names = serving.package.class_names
-    boxes = inside_frame(answer.letterbox.to_frame(found.boxes), frame.width, frame.height)
-    return tuple(
-        Detection(
-            detection_id=detection_id(frame.frame_id, number),
-            class_index=int(found.classes[number]),
-            class_name=names[int(found.classes[number])],
-            score=float(found.scores[number]),
-            box=(float(boxes[number, 0]), float(boxes[number, 1]), float(boxes[number, 2]), float(boxes[number, 3])),
-            areas=found.areas[number],
-        )
-        for number in range(len(found))
-    )
-
-
-def inside_frame(boxes: Boxes, width: int, height: int) -> Boxes:
-    """The boxes cut to the frame, each with an inside.
-
-    A box that has nothing of the frame in it (it lies on the letterbox border, or is turned inside out) becomes the
-    nearest pixel of the frame: a detection is not dropped because its box is odd, for that could pass a bad part.
-    """
-    cut = clip(boxes, width, height)
-    low, high = cut[:, :2], cut[:, 2:]
-    empty = high <= low
-    limit = np.array([width - 1, height - 1], np.float32)
-    nearest = np.minimum(np.floor(np.minimum(low, high)), limit)
-    return np.concatenate([np.where(empty, nearest, low), np.where(empty, nearest + 1, high)], axis=1).astype(
-        np.float32
-    )

@@ -38,7 +38,7 @@ def generate(destination: Path) -> None:
     )
     if code:
         raise SystemExit(code)
-    for service_less in ("mentoring",):
+    for service_less in ("mentoring", "swap"):
         for path in (destination / "lineside/v1").glob(f"{service_less}_pb2_grpc.py*"):
             path.unlink()
 

@@ -76,6 +76,7 @@ def lineup_bytes(lineup: Lineup) -> bytes:
         "serving": lineup.serving,
         "trail": list(lineup.trail),
         "floors": dict(lineup.floors),
+        "frozen": lineup.frozen,
         "held": [
             {
                 "digest": item.digest,
@@ -108,6 +109,7 @@ def parse_lineup(raw: bytes) -> Lineup:
             serving=document["serving"],
             trail=tuple(document["trail"]),
             floors=tuple(sorted((str(name), str(version)) for name, version in document["floors"].items())),
+            frozen=str(document.get("frozen", "")),
         )
         for _, version in lineup.floors:
             version_key(version)

@@ -1,8 +1,8 @@
 """Takes packages in, proves them, and swaps them: acts on what `edge.models.swap` decides.
 
-Locks: `_work` lets one package be proven at a time and may be held for a minute; `_deciding` guards the lineup, the
-journal and the switch, and is held for one small file write. A rollback to a model that is loaded needs only the
-second, so it never waits for a push. Serving takes neither.
+Locks: `_work` lets one package be proven at a time and may be held for a minute; the roster's own lock is held for one
+small file write. A rollback to a model that is loaded needs only the second, so it never waits for a push. Serving
+takes neither.
 """
 
 from __future__ import annotations
@@ -11,29 +11,34 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
+from edge.frame import Frame
+from edge.inspection import Detection, Inspection, Verdict
 from edge.models import swap
+from edge.models.audit import DONE, Audit, Entry
+from edge.models.candidate import Candidacy
+from edge.models.disagreement import Standing
+from edge.models.intake import Intake
 from edge.models.journal import Journal
-from edge.models.prover import EngineError, OpenBackend, Prover
+from edge.models.probation import Advice, Move
+from edge.models.prover import OpenBackend, Prover
+from edge.models.receiving import Arrivals
+from edge.models.roster import STATION, Roster
 from edge.models.settings import ModelsSettings
-from edge.models.slot import ModelSlot, ServingModel
-from edge.models.status import ModelWatch, Watches, changes, refusal, status_of
-from edge.models.store import PackageStore, Staging, check_begin, storage_faults
-from edge.models.swap import Event, Lineup, Policy, State
+from edge.models.status import ModelWatch, status_of
+from edge.models.store import PackageStore
+from edge.models.swap import Event, Held, Lineup, Policy, State
+from edge.models.watchman import Watchman
+from edge.verdict import RecipeSettings, decide, recipe_for
 from lineside.package import Package, read_package
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
 _LOGGER = logging.getLogger(__name__)
-
-STATION = "station"
-"""The actor where nobody asked."""
-_MAXIMUM_PUSHES = 2
-_DRAIN_SECONDS = 30.0
 
 
 class ModelManager:
@@ -45,7 +50,8 @@ class ModelManager:
         open_backend: makes an engine for a graph.
         on_event: told of every change of state, in order, quickly.
         on_model: told of a package before its first frame is judged.
-        required_classes: classes the station's recipes speak about.
+        recipes: the station's; a package has to know the classes they name, and shadows are judged by them.
+        log: folder of the mentoring log, for replays; None: `log` inside data_dir.
 
     Raises:
         ValueError: a key file is missing.
@@ -59,41 +65,49 @@ class ModelManager:
         on_event: Callable[[model_pb2.ModelEvent], None],
         on_model: Callable[[Package], None],
         *,
-        required_classes: Collection[str] = (),
+        recipes: Sequence[RecipeSettings] = (),
+        log: Path | None = None,
     ) -> None:
-        self.slot = ModelSlot()
+        folder = data_dir / "models"
         self._settings = settings
-        self._on_event = on_event
-        self._on_model = on_model
-        self._policy = Policy()
-        self._store = PackageStore(data_dir / "models")
-        self._journal = Journal(data_dir / "models" / "journal.json")
-        self._prover = Prover(settings, self._store, open_backend, required_classes)
+        self._recipes = tuple(recipes)
+        self._policy = Policy(
+            replay=settings.replay.required, shadow=settings.shadow.frames > 0, frozen=settings.frozen
+        )
+        self._store = PackageStore(folder)
+        self._arrivals = Arrivals(self._store.staging, settings.maximum_package_mb << 20)
+        self._audit = Audit(folder / "audit.jsonl")
+        required = {name for recipe in recipes for name in recipe.thresholds}
+        self._prover = Prover(settings, self._store, open_backend, required)
+        self._watchman = Watchman(settings.probation, folder / "baseline.json", self._act_on_probation)
+        self._roster = Roster(
+            Journal(folder / "journal.json"),
+            self._prover,
+            on_event=on_event,
+            on_model=on_model,
+            on_lineup=self._watchman.follow,
+        )
+        self._candidacy = Candidacy(
+            settings,
+            self._prover,
+            self._roster,
+            data_dir / "log" if log is None else log,
+            self._verdict_of,
+            on_progress=self._tell_progress,
+            on_refused=lambda digest, error: self._note("refuse", STATION, digest, error=error),
+        )
         self._work = threading.Lock()
-        self._deciding = threading.Lock()
-        self._pushes = threading.BoundedSemaphore(_MAXIMUM_PUSHES)
-        self._lineup = Lineup()
-        self._loaded: dict[str, ServingModel] = {}
-        self._watches = Watches()
+        self._intake = Intake(self._prover, self._store, self._arrivals, self._roster, self._work, self._check_open)
         # Loads and unloads what may take its time: the model a rollback would go to, and those nobody needs any more.
         self._housekeeper = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._closing = False
+        self.slot = self._roster.slot
 
     def start(self) -> None:
         """Restores what served before. If that model cannot serve, the one before it does, and so on."""
-        self._store.clean_staging()
-        saved = self._journal.load()
-        present = self._store.digests()
-        with self._deciding:
-            lineup = swap.restarted(saved or Lineup(), present, time.time_ns())
-            for stray in sorted(present - {item.digest for item in lineup.held}):
-                lineup = self._adopt(lineup, stray)
-            self._lineup = lineup
-        while (digest := self._next_to_restore()) is not None:
-            if self._restore(digest):
-                break
-        with self._deciding:
-            self._save_if_possible()
+        self._arrivals.clean()
+        self._roster.restore(self._store.digests(), self._intake.adopt)
+        self._note("start", STATION, self._roster.lineup.serving or "")
         self._tidy()
 
     def push(
@@ -105,38 +119,79 @@ class ModelManager:
             ContractError: PKG_MALFORMED, PKG_HASH, PKG_SIGNATURE, PKG_CLASSES, PKG_INPUT, PKG_NAN, PKG_PARITY,
                 PKG_ROLLBACK, MSG_TOO_LARGE, QUEUE_FULL, STORAGE_FULL, STORAGE_FAULT, DRAINING.
         """
-        self._check_open()
-        known = self._lineup.find(begin.digest)
-        if known is not None and known.state not in (State.RECEIVED, State.REFUSED):
-            return status_of(known, self._lineup)
-        if not self._pushes.acquire(blocking=False):
-            raise ContractError(Reason.QUEUE_FULL, f"{_MAXIMUM_PUSHES} pushes are under way; try again when one ended")
+        while True:
+            self._check_open()
+            known = self._roster.lineup.find(begin.digest)
+            if known is not None and known.state not in (State.RECEIVED, State.REFUSED):
+                return self.status(begin.digest)
+            # Somebody whose link broke after the last byte comes again while his package is being proven.
+            if not self._arrivals.wait_for_proof(begin.digest):
+                break
         try:
-            return self._receive(begin, chunks, actor)
+            with self._audited("push", actor, begin.digest):
+                self._intake.receive(begin, chunks, actor)
+                self._tidy()
+                return self.status(begin.digest)
         except ContractError as error:
             # A refusal before the bytes were bound to their digest leaves no record, or a torn copy would speak ill of
             # a good package; it is told all the same.
-            if self._lineup.find(begin.digest) is None:
-                self._tell_refusal(begin.digest, error, actor)
+            if self._roster.lineup.find(begin.digest) is None and error.reason is not Reason.QUEUE_FULL:
+                self._roster.tell_refusal(begin.digest, error, actor)
             _LOGGER.warning("push of %s by %s refused: %s", begin.digest[:80], actor, error)
             raise
-        finally:
-            self._pushes.release()
+
+    def received(self, digest: str) -> dict[str, int]:
+        """Bytes the station holds, by file name, of a push that broke off and can be continued.
+
+        Raises:
+            ContractError: PKG_MALFORMED, no digest.
+        """
+        return self._arrivals.received(digest)
+
+    def prepare(self, digest: str, actor: str, *, shadow: bool = False) -> model_pb2.ModelStatus:
+        """Begins the steps that come before serving; a candidate there was is given up.
+
+        Args:
+            digest: of the package.
+            actor: who asks.
+            shadow: also where the station's policy asks for none.
+
+        Raises:
+            ContractError: MODEL_UNKNOWN, PKG_STATE, PKG_ROLLBACK, and what a package can be refused for.
+        """
+        with self._audited("prepare", actor, digest), self._work:
+            self._check_open()
+            item = self._roster.lineup.get(digest)
+            if self._roster.lineup.serving == digest:
+                raise ContractError(Reason.PKG_STATE, "the package serves already")
+            swap.check_version(self._roster.lineup, item.name, item.version)
+            policy = self._policy.for_lineup(self._roster.lineup)
+            if shadow and self._roster.lineup.serving is None:
+                raise ContractError(Reason.NO_MODEL, "a shadow needs a serving model beside it, and there is none")
+            if item.state not in (State.RETIRED, State.CONFIRMED) and not self._candidacy.runs(digest, shadow=shadow):
+                self._candidacy.stop(actor)
+                self._intake.prove(digest, actor, policy)
+                self._candidacy.start(digest, actor, replay=policy.replay, shadow=policy.shadow or shadow)
+        return self.status(digest)
 
     def activate(self, digest: str, actor: str) -> model_pb2.ModelStatus:
         """Warms a package up and lets it serve from the next frame on. The old model stays loaded.
 
         Raises:
-            ContractError: MODEL_UNKNOWN, PKG_STATE, PKG_ROLLBACK, and what a package can be refused for.
+            ContractError: MODEL_UNKNOWN, FROZEN, PKG_ROLLBACK, what a package can be refused for; PKG_STATE, a step the
+                station asks for is missing or not over; GATE_FAILED.
         """
-        with self._work:
+        with self._audited("activate", actor, digest), self._work:
             self._check_open()
-            item = self._lineup.get(digest)
-            if self._lineup.serving != digest:
-                swap.check_version(self._lineup, item.name, item.version)
-                self._prepare(digest, actor, until=Event.ACTIVATED)
-                self._load(digest)
-                self._decide(lambda lineup, now: swap.activated(lineup, digest, self._policy, now), actor)
+            item = self._roster.lineup.get(digest)
+            if self._roster.lineup.serving != digest:
+                swap.check_thawed(self._roster.lineup, self._policy)
+                swap.check_version(self._roster.lineup, item.name, item.version)
+                self._intake.prove(digest, actor, self._policy.for_lineup(self._roster.lineup))
+                self._check_gates(digest)
+                self._roster.load(digest)
+                self._roster.decide(lambda lineup, now: swap.activated(lineup, digest, self._policy, now), actor)
+                self._candidacy.stop(actor, only=digest)
                 _LOGGER.info("model %s %s activated by %s (%s)", item.name, item.version, actor, digest)
             self._tidy()
         return self.status(digest)
@@ -147,8 +202,9 @@ class ModelManager:
         Raises:
             ContractError: MODEL_UNKNOWN, PKG_STATE.
         """
-        self._check_open()
-        self._decide(lambda lineup, now: swap.confirmed(lineup, digest, now), actor)
+        with self._audited("confirm", actor, digest):
+            self._check_open()
+            self._roster.decide(lambda lineup, now: swap.confirmed(lineup, digest, now), actor)
         _LOGGER.info("model %s confirmed by %s", digest, actor)
         return self.status(digest)
 
@@ -158,19 +214,45 @@ class ModelManager:
         Raises:
             ContractError: PKG_STATE, there is none; or why that model cannot be loaded any more.
         """
-        self._check_open()
-        while not self._roll_back_once(actor):
-            pass
-        status = self.status(self._lineup.serving or "")
+        with self._audited("rollback", actor, self._roster.lineup.serving or "", why):
+            self._check_open()
+            self._roster.roll_back(actor)
+        status = self.status(self._roster.lineup.serving or "")
         _LOGGER.warning("rolled back to %s %s by %s: %s", status.model.name, status.model.version, actor, why)
         self._tidy()
         return status
 
+    def freeze(self, why: str, actor: str) -> None:
+        """From now on nothing is activated, over starts too; rollbacks, pushes, shadows and learning go on.
+
+        Raises:
+            ContractError: STORAGE_FULL, STORAGE_FAULT.
+        """
+        why = f"by {actor}: {why}" if why else f"by {actor}"
+        with self._audited("freeze", actor, "", why):
+            self._check_open()
+            self._roster.decide(lambda lineup, _: swap.frozen(lineup, why), actor)
+
+    def thaw(self, why: str, actor: str) -> None:
+        """Models may be activated again.
+
+        Raises:
+            ContractError: FROZEN, the station's configuration says otherwise.
+        """
+        with self._audited("thaw", actor, "", why):
+            self._check_open()
+            self._roster.decide(lambda lineup, _: swap.thawed(lineup, self._policy), actor)
+
+    @property
+    def frozen(self) -> str:
+        """Why nothing may be activated; empty: it may."""
+        return swap.freeze_of(self._roster.lineup, self._policy)
+
     def list(self) -> tuple[model_pb2.ModelStatus, ...]:
         """Every package the station knows, the serving one first, then the latest change first."""
-        lineup = self._lineup
+        lineup = self._roster.lineup
         order = sorted(lineup.held, key=lambda item: (item.digest != lineup.serving, -item.changed_unix_ns))
-        return tuple(status_of(item, lineup) for item in order)
+        return tuple(self._status(item, lineup) for item in order)
 
     def status(self, digest: str) -> model_pb2.ModelStatus:
         """Of one package.
@@ -178,8 +260,8 @@ class ModelManager:
         Raises:
             ContractError: MODEL_UNKNOWN.
         """
-        lineup = self._lineup
-        return status_of(lineup.get(digest), lineup)
+        lineup = self._roster.lineup
+        return self._status(lineup.get(digest), lineup)
 
     def describe(self, digest: str) -> tuple[model_pb2.ModelStatus, model_pb2.PackageManifest]:
         """State and manifest; an empty digest means the serving model. A refused package has an empty manifest.
@@ -187,35 +269,40 @@ class ModelManager:
         Raises:
             ContractError: MODEL_UNKNOWN, NO_MODEL.
         """
-        lineup = self._lineup
-        digest = digest or lineup.serving or ""
+        digest = digest or self._roster.lineup.serving or ""
         if not digest:
             raise ContractError(Reason.NO_MODEL, "no model serves on this station; push one and activate it")
-        item = lineup.get(digest)
-        loaded = self._loaded.get(digest)
+        status = self.status(digest)
+        loaded = self._roster.loaded(digest)
         if loaded is not None:
-            return status_of(item, lineup), loaded.package.manifest
-        if item.state is State.REFUSED:
-            return status_of(item, lineup), model_pb2.PackageManifest()
-        return status_of(item, lineup), read_package(self._store.folder(digest)).manifest
+            return status, loaded.package.manifest
+        if status.state == model_pb2.MODEL_STATE_REFUSED:
+            return status, model_pb2.PackageManifest()
+        return status, read_package(self._store.folder(digest)).manifest
 
     def watch(self) -> ModelWatch:
         """The present state of every package, then every change; a context manager."""
-        with self._deciding:
-            first = [model_pb2.ModelEvent(status=status, actor=STATION) for status in self.list()]
-            return self._watches.open(first)
+        return self._roster.watch(lambda: [*self.list()])
+
+    def audit(self, after: int = 0) -> Iterator[Entry]:
+        """Who did what, oldest first: entries with a higher number than `after`."""
+        return self._audit.entries(after)
+
+    def saw(self, frame: Frame, inspection: Inspection) -> None:
+        """A frame that was judged: for the probation of its model, and for the candidate beside it. Never waits."""
+        self._watchman.saw(inspection)
+        self._candidacy.offer(frame, inspection)
 
     def close(self) -> None:
         """Ends trials under way and unloads everything. Idempotent. Call it when no frame is asked for any more."""
         self._closing = True
         self._prover.close()
-        self._watches.close()
+        self._roster.end_watches()
         self._housekeeper.shutdown(wait=True, cancel_futures=True)
-        with self._work, self._deciding:
-            self.slot.switch(None)
-            models, self._loaded = list(self._loaded.values()), {}
-        for model in models:
-            self._unload(model)
+        self._watchman.close()
+        with self._work:
+            self._candidacy.stop()
+            self._roster.close()
 
     def __enter__(self) -> ModelManager:
         self.start()
@@ -226,179 +313,101 @@ class ModelManager:
     ) -> None:
         self.close()
 
-    # Receiving and proving
+    # What comes before serving
 
-    def _receive(
-        self, begin: model_pb2.PushBegin, chunks: Iterable[model_pb2.PushChunk], actor: str
-    ) -> model_pb2.ModelStatus:
-        limit = self._settings.maximum_package_mb << 20
-        check_begin(begin, limit)
-        with self._store.staging_folder() as folder:
-            with storage_faults(), Staging(folder, begin, limit) as staging:
-                for chunk in chunks:
-                    staging.write(chunk)
-                staging.finish()
-            with self._work:
-                self._check_open()
-                self._decide(lambda lineup, now: swap.received(lineup, begin.digest, now), actor)
-                if self._lineup.get(begin.digest).state is State.RECEIVED:
-                    self._verify(folder, begin.digest, actor)
-                    self._prepare(begin.digest, actor, until=Event.WARMED)
-        self._tidy()
-        return self.status(begin.digest)
+    def _check_gates(self, digest: str) -> None:
+        """The steps the station asks for are taken, and over.
 
-    def _verify(self, folder: Path, digest: str, actor: str) -> None:
-        """Signature, digests, manifest; then the folder joins the packages."""
+        Raises:
+            ContractError: PKG_STATE, GATE_FAILED.
+        """
+        lineup = self._roster.lineup
+        state, policy = lineup.get(digest).state, self._policy.for_lineup(lineup)
+        step = policy.next_step(state)
+        if step in (Event.REPLAYED, Event.SHADOWED):
+            raise ContractError(
+                Reason.PKG_STATE,
+                f"this station asks for {'a replay' if step is Event.REPLAYED else 'a shadow'} first, which begins with"
+                " Prepare (lineside models prepare)",
+            )
+        if policy.shadow and state is State.SHADOW:
+            standing, objections = self._candidacy.standing(digest) or (Standing.WAITING, ("it is just beginning",))
+            if standing is not Standing.PASSED:
+                raise ContractError(
+                    Reason.PKG_STATE if standing is Standing.WAITING else Reason.GATE_FAILED,
+                    f"its shadow is not over: {'; '.join(objections)}",
+                )
+
+    def _is_ready(self, digest: str) -> bool:
         try:
-            package = self._prover.open(folder)
-            manifest = package.manifest
-            swap.check_version(self._lineup, manifest.name, manifest.version)
-            self._store.admit(folder, digest)
-        except ContractError as error:
-            self._refuse(digest, error, actor)
-            raise
-        self._decide(lambda lineup, now: swap.verified(lineup, digest, manifest.name, manifest.version, now), actor)
-
-    def _prepare(self, digest: str, actor: str, *, until: Event) -> None:
-        """Takes the steps that are missing, up to but without `until`. Holds `_work`."""
-        while (step := self._policy.next_step(self._lineup.get(digest).state)) not in (until, Event.ACTIVATED):
-            try:
-                if step is Event.BUILT:
-                    self._prover.try_apart(digest)
-                elif step is Event.WARMED:
-                    self._load(digest)
-                else:
-                    raise ContractError(Reason.PKG_STATE, f"this station has no way to take the step {step.name}")
-            except ContractError as error:
-                self._refuse(digest, error, actor)
-                raise
-            self._decide(lambda lineup, now, step=step: swap.advanced(lineup, digest, step, now), actor)  # type: ignore[misc]
-
-    def _load(self, digest: str) -> None:
-        """Sees to it that a model is loaded and has met its golden cases."""
-        if digest in self._loaded:
-            return
-        model = self._prover.load(digest)
-        with self._deciding:
-            kept = self._loaded.setdefault(digest, model)
-        if kept is not model:
-            model.close()
-
-    # Deciding
-
-    def _decide(self, change: Callable[[Lineup, int], Lineup], actor: str) -> None:
-        """Applies a change: journal first, then the switch, then the events. All or nothing."""
-        with self._deciding:
-            self._apply(change(self._lineup, time.time_ns()), actor)
-
-    def _apply(self, lineup: Lineup, actor: str, *, must_save: bool = True) -> None:
-        before, switches = self._lineup, lineup.serving != self._lineup.serving
-        if lineup == before:
-            return
-        model = self._loaded.get(lineup.serving) if lineup.serving is not None else None
-        if switches and lineup.serving is not None:
-            if model is None:
-                raise ContractError(Reason.PKG_STATE, "the model is not loaded any more; try again")
-            self._introduce(model)
-        if must_save:
-            with storage_faults():
-                self._journal.save(lineup)
-        self._lineup = lineup
-        if switches:
-            self.slot.switch(model)
-        for event in changes(before, lineup, actor):
-            self._tell(event)
-
-    def _introduce(self, model: ServingModel) -> None:
-        """Tells of a package before its first frame."""
-        with storage_faults():
-            self._on_model(model.package)
-
-    def _tell(self, event: model_pb2.ModelEvent) -> None:
-        self._watches.put(event)
-        try:
-            self._on_event(event)
-        except Exception:  # a listener's fault must not undo a swap that has happened
-            _LOGGER.exception("a model event could not be delivered")
-
-    def _tell_refusal(self, digest: str, error: ContractError, actor: str) -> None:
-        with self._deciding:
-            self._tell(model_pb2.ModelEvent(status=refusal(digest[:80], error, time.time_ns()), actor=actor))
-
-    def _refuse(self, digest: str, error: ContractError, actor: str) -> None:
-        """Records a refusal. A disk that cannot take the record changes nothing about it."""
-        with self._deciding:
-            if error.reason in (Reason.DRAINING, Reason.STORAGE_FULL, Reason.STORAGE_FAULT):
-                # The station's own trouble: the package keeps what it has proven, and bytes that never arrived go.
-                if self._lineup.get(digest).state is State.RECEIVED:
-                    self._lineup = swap.without(self._lineup, {digest})
-                return
-            lineup = swap.refused(self._lineup, digest, error.reason, error.message, time.time_ns())
-            self._apply(lineup, actor, must_save=False)
-            self._save_if_possible()
-
-    def _save_if_possible(self) -> None:
-        try:
-            self._journal.save(self._lineup)
-        except OSError:
-            _LOGGER.exception("the model journal cannot be written; the station goes on with what it has in memory")
-
-    def _roll_back_once(self, actor: str) -> bool:
-        """False: somebody else swapped in between, and another model is the target now."""
-        target = self._lineup.trail[-1] if self._lineup.trail else None
-        if target is not None:
-            self._load(target)
-        with self._deciding:
-            after = swap.rolled_back(self._lineup, time.time_ns())
-            if after.serving != target:
-                return False
-            # A full disk, which may be why somebody rolls back, must not hold him up.
-            self._apply(after, actor, must_save=False)
-            self._save_if_possible()
-            return True
-
-    def _next_to_restore(self) -> str | None:
-        """Whom to load at the start: who served, or else the last of the trail."""
-        with self._deciding:
-            if self._lineup.serving is None and self._lineup.trail:
-                self._lineup = swap.rolled_back(self._lineup, time.time_ns())
-            return self._lineup.serving
-
-    def _restore(self, digest: str) -> bool:
-        """Lets a model serve at the start; False: it cannot, and the lineup knows."""
-        try:
-            self._load(digest)
-        except ContractError as error:
-            _LOGGER.error("model %s cannot serve again: %s", digest, error)
-            if isinstance(error, EngineError) or error.reason is Reason.STORAGE_FAULT:
-                # No word against the package: it may be activated again when the station is well.
-                with self._deciding:
-                    self._lineup = swap.stood_down(self._lineup, time.time_ns())
-            else:
-                self._refuse(digest, error, STATION)
+            self._check_gates(digest)
+        except ContractError:
             return False
-        model = self._loaded[digest]
-        self._introduce(model)
-        self.slot.switch(model)
-        _LOGGER.info("model %s %s serves again (%s)", model.identity.name, model.identity.version, digest)
         return True
 
-    def _adopt(self, lineup: Lineup, digest: str) -> Lineup:
-        """A verified folder the journal does not know (the power went between the two): checked again, or dropped."""
-        try:
-            package = self._prover.open(self._store.folder(digest))
-            if package.digest != digest:
-                raise ContractError(Reason.PKG_HASH, "its manifest has another digest")
-            now = time.time_ns()
-            return swap.verified(
-                swap.received(lineup, digest, now), digest, package.manifest.name, package.manifest.version, now
-            )
-        except ContractError as error:
-            _LOGGER.warning("package folder %s is dropped: %s", digest, error)
-            self._store.remove([digest])
-            return lineup
+    # The station's own moves
 
-    # Tidying up
+    def _act_on_probation(self, digest: str, advice: Advice) -> None:
+        if advice.move is Move.CONFIRM:
+            with self._audited("confirm", STATION, digest, advice.why):
+                self._roster.decide(lambda lineup, now: swap.confirmed(lineup, digest, now), STATION)
+            _LOGGER.info("model %s confirmed by the station: %s", digest, advice.why)
+            return
+        _LOGGER.error("model %s is taken back by the station: %s", digest, advice.why)
+        with self._audited("rollback", STATION, digest, advice.why):
+            self._roster.roll_back(STATION, only_from=digest, message=f"taken back by the station: {advice.why}")
+        self._tidy()
+
+    def _verdict_of(self, detections: Sequence[Detection], camera: str, part_id: str) -> Verdict:
+        return decide(detections, recipe_for(self._recipes, camera, part_id)).verdict
+
+    def _tell_progress(self, digest: str) -> None:
+        with contextlib.suppress(ContractError):  # forgotten meanwhile
+            self._roster.tell_progress(self.status(digest))
+
+    def _status(self, item: Held, lineup: Lineup) -> model_pb2.ModelStatus:
+        status = status_of(item, lineup)
+        replay, shadow = self._candidacy.reports(item.digest)
+        for name, report in (
+            ("replay", replay),
+            ("shadow", shadow),
+            ("probation", self._watchman.report(item.digest)),
+        ):
+            if report is not None:
+                getattr(status, name).CopyFrom(report)
+        status.ready = lineup.serving != item.digest and self._is_ready(item.digest)
+        return status
+
+    # Audit and tidying up
+
+    @contextlib.contextmanager
+    def _audited(self, action: str, actor: str, digest: str, message: str = "") -> Iterator[None]:
+        """Notes what is done inside, with its outcome."""
+        try:
+            yield
+        except ContractError as error:
+            self._note(action, actor, digest, error=error)
+            raise
+        except Exception as error:
+            if action != "push":  # there it is the link that broke, and nothing was done
+                self._note(action, actor, digest, error=ContractError(Reason.INTERNAL, type(error).__name__))
+            raise
+        self._note(action, actor, digest, message)
+
+    def _note(
+        self, action: str, actor: str, digest: str, message: str = "", error: ContractError | None = None
+    ) -> None:
+        item = self._roster.lineup.find(digest)
+        self._audit.note(
+            now=time.time_ns(),
+            actor=actor,
+            action=action,
+            digest=digest[:80],
+            name="" if item is None else item.name,
+            version="" if item is None else item.version,
+            outcome=DONE if error is None else str(error.reason.value),
+            message=message if error is None else error.message,
+        )
 
     def _tidy(self) -> None:
         with contextlib.suppress(RuntimeError):  # it is shut down: the station stops, and there is nothing to keep
@@ -409,29 +418,9 @@ class ModelManager:
         with self._work:
             if self._closing:
                 return
-            with self._deciding:
-                surplus = swap.superfluous(self._lineup, self._settings.keep_packages)
-                lineup = swap.without(self._lineup, frozenset(surplus))
-                if lineup != self._lineup:
-                    self._lineup = lineup
-                    self._save_if_possible()
-                fallback = lineup.trail[-1] if lineup.trail else None
-                kept = {lineup.serving, fallback}
-                unneeded = [self._loaded.pop(digest) for digest in list(self._loaded) if digest not in kept]
-            for model in unneeded:
-                self._unload(model)
+            surplus = self._roster.prune(self._settings.keep_packages)
+            self._roster.unload_unneeded()
             self._store.remove(surplus)
-            if fallback is not None and fallback not in self._loaded:
-                try:
-                    self._load(fallback)
-                except ContractError as error:
-                    _LOGGER.error("model %s, to which a rollback would go, cannot be loaded: %s", fallback, error)
-                    self._refuse(fallback, error, STATION)
-
-    def _unload(self, model: ServingModel) -> None:
-        if not self.slot.drained(model, timeout=_DRAIN_SECONDS):
-            _LOGGER.error("a frame still holds model %s; its engine is closed all the same", model.identity.digest)
-        model.close()
 
     def _check_open(self) -> None:
         if self._closing:

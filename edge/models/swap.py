@@ -21,6 +21,7 @@ MAXIMUM_TRAIL = 8
 """How many models back a station can go."""
 MAXIMUM_REFUSALS = 32
 """How many refused packages are remembered, the newest."""
+FROZEN_BY_OWNER = "models.frozen in station.toml"
 
 
 class State(enum.IntEnum):
@@ -92,10 +93,18 @@ def next_state(state: State, event: Event) -> State:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Which optional steps a station asks for before a model may serve."""
+    """Which optional steps a station asks for before a model may serve, and whether any may be activated at all."""
 
     replay: bool = False
     shadow: bool = False
+    frozen: bool = False
+
+    def for_lineup(self, lineup: Lineup) -> Policy:
+        """What is asked for now. Without a serving model there is nothing to compare with, and a line that stands
+        still: the first model, or the one after a disaster, needs neither replay nor shadow."""
+        if lineup.serving is None:
+            return dataclasses.replace(self, replay=False, shadow=False)
+        return self
 
     def next_step(self, state: State) -> Event:
         """What has to happen next so that a package in this state comes to serve.
@@ -127,6 +136,7 @@ class Held:
     reason: Reason | None = None
     """Why it was refused; None unless REFUSED."""
     message: str = ""
+    """Words to `reason`; also why the station itself took it back, where it did."""
     was_confirmed: bool = False
     """It has ended a probation once; a rollback to it needs no new one."""
     changed_unix_ns: int
@@ -137,7 +147,7 @@ class Held:
         if state is self.state:
             return self
         was_confirmed = self.was_confirmed or state is State.CONFIRMED
-        return dataclasses.replace(self, state=state, was_confirmed=was_confirmed, changed_unix_ns=now)
+        return dataclasses.replace(self, state=state, was_confirmed=was_confirmed, message="", changed_unix_ns=now)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,12 +156,14 @@ class Lineup:
 
     `trail` names the models that served before the serving one, the latest last: where a rollback goes.
     `floors` is the highest version ever confirmed of each model name: below it nothing is activated.
+    `frozen` says why somebody wants nothing activated; empty: nobody does.
     """
 
     held: tuple[Held, ...] = ()
     serving: str | None = None
     trail: tuple[str, ...] = ()
     floors: tuple[tuple[str, str], ...] = ()
+    frozen: str = ""
 
     def find(self, digest: str) -> Held | None:
         """The package of this digest, if the station knows it."""
@@ -245,12 +257,13 @@ def activated(lineup: Lineup, digest: str, policy: Policy, now: int) -> Lineup:
     A confirmed model that is replaced stays CONFIRMED until its successor is; one on probation steps down.
 
     Raises:
-        ContractError: MODEL_UNKNOWN, PKG_STATE (a step is missing), PKG_ROLLBACK.
+        ContractError: MODEL_UNKNOWN, FROZEN, PKG_STATE (a step is missing), PKG_ROLLBACK.
     """
     item = lineup.get(digest)
     if lineup.serving == digest:
         return lineup
-    step = policy.next_step(item.state)
+    check_thawed(lineup, policy)
+    step = policy.for_lineup(lineup).next_step(item.state)
     if step is not Event.ACTIVATED:
         raise ContractError(Reason.PKG_STATE, f"the package is {item.state.name}; {step.name} has to come first")
     check_version(lineup, item.name, item.version)
@@ -290,8 +303,44 @@ def confirmed(lineup: Lineup, digest: str, now: int) -> Lineup:
     return dataclasses.replace(lineup._with(*changed), floors=tuple(sorted(floors.items())))
 
 
-def rolled_back(lineup: Lineup, now: int) -> Lineup:
-    """The model before the serving one serves again.
+def freeze_of(lineup: Lineup, policy: Policy) -> str:
+    """Why nothing may be activated; empty: it may."""
+    return FROZEN_BY_OWNER if policy.frozen else lineup.frozen
+
+
+def check_thawed(lineup: Lineup, policy: Policy) -> None:
+    """Another model may take over.
+
+    Raises:
+        ContractError: FROZEN.
+    """
+    why = freeze_of(lineup, policy)
+    if why:
+        raise ContractError(
+            Reason.FROZEN, f"the models of this station are frozen ({why}); pushes, shadows and rollbacks go on"
+        )
+
+
+def frozen(lineup: Lineup, why: str) -> Lineup:
+    """From now on nothing is activated, for a reason that must not be empty."""
+    if not why:
+        raise ValueError("a freeze needs a reason")
+    return dataclasses.replace(lineup, frozen=why)
+
+
+def thawed(lineup: Lineup, policy: Policy) -> Lineup:
+    """Models may be activated again.
+
+    Raises:
+        ContractError: FROZEN, the station's configuration says otherwise.
+    """
+    if policy.frozen:
+        raise ContractError(Reason.FROZEN, f"only the station's owner can lift this: {FROZEN_BY_OWNER}")
+    return dataclasses.replace(lineup, frozen="")
+
+
+def rolled_back(lineup: Lineup, now: int, message: str = "") -> Lineup:
+    """The model before the serving one serves again. `message` stays with the one that steps down.
 
     Raises:
         ContractError: PKG_STATE, there is none.
@@ -302,7 +351,8 @@ def rolled_back(lineup: Lineup, now: int) -> Lineup:
     item = lineup.get(digest)
     changed = [item.after(Event.REINSTATED if item.was_confirmed else Event.RETURNED, now)]
     if lineup.serving is not None:
-        changed.append(lineup.get(lineup.serving).after(Event.STEPPED_DOWN, now))
+        down = lineup.get(lineup.serving).after(Event.STEPPED_DOWN, now)
+        changed.append(dataclasses.replace(down, message=message))
     return dataclasses.replace(lineup._with(*changed), serving=digest, trail=lineup.trail[:-1])
 
 
@@ -338,8 +388,12 @@ def without(lineup: Lineup, digests: Set[str]) -> Lineup:
 
 
 def superfluous(lineup: Lineup, keep: int) -> tuple[str, ...]:
-    """Digests whose files may go so that at most `keep` packages stay; never the serving one nor one of the trail."""
+    """Digests whose files may go so that at most `keep` packages stay.
+
+    Never the serving one nor one of the trail, nor one that is at its replay or shadow.
+    """
     stored = [item for item in lineup.held if item.state is not State.REFUSED]
     needed = {lineup.serving, *lineup.trail}
+    needed |= {item.digest for item in stored if item.state in (State.REPLAYED, State.SHADOW)}
     spare = sorted((item for item in stored if item.digest not in needed), key=lambda item: item.changed_unix_ns)
     return tuple(item.digest for item in spare[: max(0, len(stored) - keep)])

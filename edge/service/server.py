@@ -32,6 +32,7 @@ _MODEL_CALLS = 8
 _SPARE_THREADS = 8
 _WAITING_CALLS = 256
 _TRANSPORT_SLACK_BYTES = 1 << 20
+_KEEPALIVE_MS = 20_000
 
 
 class GrpcSettings(Settings):
@@ -97,6 +98,11 @@ class GrpcServer:
                 # A little more than ours, so that a message just too large is refused in the contract's words.
                 ("grpc.max_receive_message_length", maximum_bytes + _TRANSPORT_SLACK_BYTES),
                 ("grpc.max_send_message_length", maximum_bytes),
+                # A link that died in silence must not hold its place in a lane until TCP gives up (15 minutes).
+                ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+                # Clients ask as well, while a push waits for its trial; gRPC's default would hang up on them.
+                ("grpc.http2.max_ping_strikes", 0),
                 # Without this two stations could share a port, each getting half of the calls.
                 ("grpc.so_reuseport", 0),
             ],

@@ -25,7 +25,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "station": Command("edge.cli", "main", "edge", "run or check a station from its station.toml"),
     "models": Command(
-        "lineside.client.cli", "main", "", "list, push, activate, confirm, roll back models of a station"
+        "lineside.client.cli", "main", "", "push, prepare, activate, watch, confirm, roll back, audit models"
     ),
     "train": Command("training.cli", "main", "training", "train, evaluate and report (same as python -m training)"),
     "export": Command("export.cli", "main", "export", "checkpoint to package, replay, parity, engines, keys"),

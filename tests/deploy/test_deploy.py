@@ -53,6 +53,10 @@ def test_every_key_is_explained_with_its_default(section: str) -> None:
     assert issubclass(owner, Settings)
     plain = tomllib.loads((DEPLOY / "station.toml").read_text())[section]
     written = tomllib.loads(uncommented())[section]
+    for name, field in owner.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, Settings):
+            assert set(kind.model_fields) == set(written[name])
     # A signature is asked for as soon as there are keys: the key that changes this is for odd cases only.
     assert set(owner.model_fields) - {"require_signature"} == set(written)
     shown = owner.model_validate({name: value for name, value in plain.items() if name != "policies"})

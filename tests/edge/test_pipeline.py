@@ -27,9 +27,9 @@ from support.station import HeldBackend, KeptFrames, Serving, frame, serving_mod
 
 from edge.backends.contract import BackendError
 from edge.backends.scripted import Scripted
+from edge.detections import inside_frame
 from edge.inspection import Inspection, Verdict
 from edge.models.slot import ServingModel
-from edge.pipeline import inside_frame
 from edge.verdict import RecipeSettings
 from lineside.golden import GoldenCase
 from lineside.package import Package

@@ -12,6 +12,7 @@ from edge.backends import open_backend
 from edge.models.manager import ModelManager
 from edge.models.prover import OpenBackend
 from edge.models.settings import ModelsSettings
+from edge.verdict import RecipeSettings
 from lineside.client.models import announcement
 from lineside.package import Package
 from lineside.reasons import ContractError, Reason
@@ -54,7 +55,7 @@ def manager(
         opener,
         told.events.append,
         told.model,
-        required_classes=required,
+        recipes=[RecipeSettings(name="all", thresholds=dict.fromkeys(required, 0.5))],
     )
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator
+import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
 import grpc
 
+from lineside.client import push
 from lineside.client.errors import station_errors
-from lineside.package import FILE_NAMES, MANIFEST_NAME, digest_of
-from lineside.v1 import model_pb2, model_pb2_grpc
+from lineside.client.push import OnProgress, OnTrouble, Patience, announcement
+from lineside.v1 import model_pb2, model_pb2_grpc, swap_pb2
 
-CHUNK_BYTES = 1 << 18
+__all__ = ["ACTOR_METADATA", "ModelsClient", "announcement"]
 
-OnProgress = Callable[[int, int], None]
-"""Called with the bytes sent and the bytes in all."""
+ACTOR_METADATA = "lineside-actor"
+"""Name of the metadata in which a client says who its user is."""
+_CHANNEL = (
+    # A link that died in silence is found out, and a new one is tried soon: pushes go over slow and broken ones.
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.initial_reconnect_backoff_ms", 500),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+)
 
 
 class ModelsClient:
@@ -28,43 +36,98 @@ class ModelsClient:
         target: HOST:PORT.
         credentials: of a TLS channel; None: an insecure one.
         timeout: seconds for an answer; a push or an activation may take the station's trial time.
+        actor: who uses it, for the station's audit; a certificate's name counts for more. Empty: nothing is said.
     """
 
     def __init__(
-        self, target: str, *, credentials: grpc.ChannelCredentials | None = None, timeout: float = 180.0
+        self,
+        target: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        timeout: float = 180.0,
+        actor: str = "",
     ) -> None:
         self._target = target
         self._timeout = timeout
+        # Metadata is ASCII.
+        ascii_actor = actor.encode("ascii", "replace").decode()
+        self._metadata: tuple[tuple[str, str], ...] = ((ACTOR_METADATA, ascii_actor),) if actor else ()
         self._channel = (
-            grpc.insecure_channel(target) if credentials is None else grpc.secure_channel(target, credentials)
+            grpc.insecure_channel(target, options=_CHANNEL)
+            if credentials is None
+            else grpc.secure_channel(target, credentials, options=_CHANNEL)
         )
         self._stub = model_pb2_grpc.ModelsStub(self._channel)
 
-    def push(self, folder: Path, *, on_progress: OnProgress | None = None) -> model_pb2.ModelStatus:
-        """Sends a package folder; the station verifies and tries it before it answers.
+    def push(
+        self,
+        folder: Path,
+        *,
+        on_progress: OnProgress | None = None,
+        on_trouble: OnTrouble | None = None,
+        patience: Patience | None = None,
+    ) -> model_pb2.ModelStatus:
+        """Sends a package folder, over breaks of the link; the station verifies and tries it before it answers.
 
         Raises:
             FileNotFoundError: the folder is no package.
         """
-        begin = announcement(folder)
+        return push.push(
+            self._stub,
+            self._target,
+            folder,
+            metadata=self._metadata,
+            patience=dataclasses.replace(Patience(), silence=self._timeout) if patience is None else patience,
+            on_progress=on_progress,
+            on_trouble=on_trouble,
+        )
+
+    def prepare(self, digest: str, *, shadow: bool = False) -> model_pb2.ModelStatus:
+        """Begins the steps that come before serving where the station asks for any; `shadow`: a shadow in any case."""
+        request = model_pb2.PrepareRequest(digest=digest, shadow=shadow)
         with station_errors(self._target):
-            response = self._stub.Push(_requests(folder, begin, on_progress), timeout=self._timeout)
-        return response.status
+            return self._stub.Prepare(request, timeout=self._timeout, metadata=self._metadata).status
 
     def activate(self, digest: str) -> model_pb2.ModelStatus:
         """Lets a package serve, on probation."""
+        request = model_pb2.ActivateRequest(digest=digest)
         with station_errors(self._target):
-            return self._stub.Activate(model_pb2.ActivateRequest(digest=digest), timeout=self._timeout).status
+            return self._stub.Activate(request, timeout=self._timeout, metadata=self._metadata).status
 
     def confirm(self, digest: str) -> model_pb2.ModelStatus:
         """Ends the serving model's probation."""
+        request = model_pb2.ConfirmRequest(digest=digest)
         with station_errors(self._target):
-            return self._stub.Confirm(model_pb2.ConfirmRequest(digest=digest), timeout=self._timeout).status
+            return self._stub.Confirm(request, timeout=self._timeout, metadata=self._metadata).status
 
     def rollback(self, why: str) -> model_pb2.ModelStatus:
         """Back to the model that served before; gives back the one that serves now."""
+        request = model_pb2.RollbackRequest(why=why)
         with station_errors(self._target):
-            return self._stub.Rollback(model_pb2.RollbackRequest(why=why), timeout=self._timeout).status
+            return self._stub.Rollback(request, timeout=self._timeout, metadata=self._metadata).status
+
+    def freeze(self, why: str) -> str:
+        """Nothing is activated any more; gives back the reason that is told to whoever tries."""
+        request = model_pb2.FreezeRequest(frozen=True, why=why)
+        with station_errors(self._target):
+            return self._stub.Freeze(request, timeout=self._timeout, metadata=self._metadata).frozen
+
+    def thaw(self, why: str) -> None:
+        """Models may be activated again."""
+        request = model_pb2.FreezeRequest(frozen=False, why=why)
+        with station_errors(self._target):
+            self._stub.Freeze(request, timeout=self._timeout, metadata=self._metadata)
+
+    def frozen(self) -> str:
+        """Why nothing may be activated; empty: it may."""
+        with station_errors(self._target):
+            return self._stub.List(model_pb2.ListRequest(), timeout=self._timeout).frozen
+
+    def audit(self, after: int = 0) -> Iterator[swap_pb2.AuditEntry]:
+        """Who did what, oldest first: entries with a higher number than `after`."""
+        with station_errors(self._target):
+            for response in self._stub.Audit(model_pb2.AuditRequest(after=after), timeout=self._timeout):
+                yield response.entry
 
     def list(self) -> list[model_pb2.ModelStatus]:
         """Every package the station knows, the serving one first."""
@@ -93,41 +156,3 @@ class ModelsClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def announcement(folder: Path) -> model_pb2.PushBegin:
-    """What a push of this folder begins with: its digest, names, sizes and hashes. Checks nothing else.
-
-    Raises:
-        FileNotFoundError: there is no manifest.json.
-    """
-    manifest = folder / MANIFEST_NAME
-    if not manifest.is_file():
-        raise FileNotFoundError(f"{folder} is no package: it holds no {MANIFEST_NAME}")
-    begin = model_pb2.PushBegin(digest=digest_of(manifest.read_bytes()))
-    # A package holds these names and no others; an odd file beside them stays here.
-    for name in FILE_NAMES:
-        path = folder / name
-        if path.is_file():
-            with open(path, "rb") as stream:
-                state = hashlib.sha256()
-                while block := stream.read(1 << 20):
-                    state.update(block)
-            begin.files.add(name=name, size=path.stat().st_size, sha256=state.hexdigest())
-    return begin
-
-
-def _requests(
-    folder: Path, begin: model_pb2.PushBegin, on_progress: OnProgress | None
-) -> Iterator[model_pb2.PushRequest]:
-    total, sent = sum(item.size for item in begin.files), 0
-    yield model_pb2.PushRequest(begin=begin)
-    for item in begin.files:
-        with open(folder / item.name, "rb") as stream:
-            offset = 0
-            while data := stream.read(CHUNK_BYTES):
-                yield model_pb2.PushRequest(chunk=model_pb2.PushChunk(name=item.name, offset=offset, data=data))
-                offset += len(data)
-                sent += len(data)
-                if on_progress is not None:
-                    on_progress(sent, total)

@@ -44,6 +44,16 @@ class ModelsStub:
                 request_serializer=lineside_dot_v1_dot_model__pb2.PushRequest.SerializeToString,
                 response_deserializer=lineside_dot_v1_dot_model__pb2.PushResponse.FromString,
                 _registered_method=True)
+        self.Received = channel.unary_unary(
+                '/lineside.v1.Models/Received',
+                request_serializer=lineside_dot_v1_dot_model__pb2.ReceivedRequest.SerializeToString,
+                response_deserializer=lineside_dot_v1_dot_model__pb2.ReceivedResponse.FromString,
+                _registered_method=True)
+        self.Prepare = channel.unary_unary(
+                '/lineside.v1.Models/Prepare',
+                request_serializer=lineside_dot_v1_dot_model__pb2.PrepareRequest.SerializeToString,
+                response_deserializer=lineside_dot_v1_dot_model__pb2.PrepareResponse.FromString,
+                _registered_method=True)
         self.Activate = channel.unary_unary(
                 '/lineside.v1.Models/Activate',
                 request_serializer=lineside_dot_v1_dot_model__pb2.ActivateRequest.SerializeToString,
@@ -69,6 +79,16 @@ class ModelsStub:
                 request_serializer=lineside_dot_v1_dot_model__pb2.WatchModelsRequest.SerializeToString,
                 response_deserializer=lineside_dot_v1_dot_model__pb2.WatchModelsResponse.FromString,
                 _registered_method=True)
+        self.Freeze = channel.unary_unary(
+                '/lineside.v1.Models/Freeze',
+                request_serializer=lineside_dot_v1_dot_model__pb2.FreezeRequest.SerializeToString,
+                response_deserializer=lineside_dot_v1_dot_model__pb2.FreezeResponse.FromString,
+                _registered_method=True)
+        self.Audit = channel.unary_stream(
+                '/lineside.v1.Models/Audit',
+                request_serializer=lineside_dot_v1_dot_model__pb2.AuditRequest.SerializeToString,
+                response_deserializer=lineside_dot_v1_dot_model__pb2.AuditResponse.FromString,
+                _registered_method=True)
 
 
 class ModelsServicer:
@@ -85,6 +105,21 @@ class ModelsServicer:
         """Receives a package file by file: a Begin, then Chunks, then the client closes its side. Nothing of
         it is parsed before digest and signature are verified. Pushing what is already there is answered
         with its present state.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Received(self, request, context):
+        """What the station holds of a push that broke off, so that it can be continued.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Prepare(self, request, context):
+        """Takes the steps that come before serving, beside the serving model: engine, replay and shadow where
+        the station asks for them. Answers when they have begun; Describe and Watch tell how they go on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +161,20 @@ class ModelsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Freeze(self, request, context):
+        """While frozen no other model is activated; everything else goes on, a rollback too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Audit(self, request, context):
+        """Who did what, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ModelsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -138,6 +187,16 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.Push,
                     request_deserializer=lineside_dot_v1_dot_model__pb2.PushRequest.FromString,
                     response_serializer=lineside_dot_v1_dot_model__pb2.PushResponse.SerializeToString,
+            ),
+            'Received': grpc.unary_unary_rpc_method_handler(
+                    servicer.Received,
+                    request_deserializer=lineside_dot_v1_dot_model__pb2.ReceivedRequest.FromString,
+                    response_serializer=lineside_dot_v1_dot_model__pb2.ReceivedResponse.SerializeToString,
+            ),
+            'Prepare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Prepare,
+                    request_deserializer=lineside_dot_v1_dot_model__pb2.PrepareRequest.FromString,
+                    response_serializer=lineside_dot_v1_dot_model__pb2.PrepareResponse.SerializeToString,
             ),
             'Activate': grpc.unary_unary_rpc_method_handler(
                     servicer.Activate,
@@ -163,6 +222,16 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.Watch,
                     request_deserializer=lineside_dot_v1_dot_model__pb2.WatchModelsRequest.FromString,
                     response_serializer=lineside_dot_v1_dot_model__pb2.WatchModelsResponse.SerializeToString,
+            ),
+            'Freeze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Freeze,
+                    request_deserializer=lineside_dot_v1_dot_model__pb2.FreezeRequest.FromString,
+                    response_serializer=lineside_dot_v1_dot_model__pb2.FreezeResponse.SerializeToString,
+            ),
+            'Audit': grpc.unary_stream_rpc_method_handler(
+                    servicer.Audit,
+                    request_deserializer=lineside_dot_v1_dot_model__pb2.AuditRequest.FromString,
+                    response_serializer=lineside_dot_v1_dot_model__pb2.AuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -219,6 +288,60 @@ class Models:
             '/lineside.v1.Models/Push',
             lineside_dot_v1_dot_model__pb2.PushRequest.SerializeToString,
             lineside_dot_v1_dot_model__pb2.PushResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Received(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lineside.v1.Models/Received',
+            lineside_dot_v1_dot_model__pb2.ReceivedRequest.SerializeToString,
+            lineside_dot_v1_dot_model__pb2.ReceivedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Prepare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lineside.v1.Models/Prepare',
+            lineside_dot_v1_dot_model__pb2.PrepareRequest.SerializeToString,
+            lineside_dot_v1_dot_model__pb2.PrepareResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -354,6 +477,60 @@ class Models:
             '/lineside.v1.Models/Watch',
             lineside_dot_v1_dot_model__pb2.WatchModelsRequest.SerializeToString,
             lineside_dot_v1_dot_model__pb2.WatchModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Freeze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lineside.v1.Models/Freeze',
+            lineside_dot_v1_dot_model__pb2.FreezeRequest.SerializeToString,
+            lineside_dot_v1_dot_model__pb2.FreezeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Audit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/lineside.v1.Models/Audit',
+            lineside_dot_v1_dot_model__pb2.AuditRequest.SerializeToString,
+            lineside_dot_v1_dot_model__pb2.AuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

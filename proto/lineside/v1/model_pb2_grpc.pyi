@@ -40,6 +40,12 @@ class ModelsStub:
     it is parsed before digest and signature are verified. Pushing what is already there is answered
     with its present state.
     """
+    Received: _grpc.UnaryUnaryMultiCallable[_model_pb2.ReceivedRequest, _model_pb2.ReceivedResponse]
+    """What the station holds of a push that broke off, so that it can be continued."""
+    Prepare: _grpc.UnaryUnaryMultiCallable[_model_pb2.PrepareRequest, _model_pb2.PrepareResponse]
+    """Takes the steps that come before serving, beside the serving model: engine, replay and shadow where
+    the station asks for them. Answers when they have begun; Describe and Watch tell how they go on.
+    """
     Activate: _grpc.UnaryUnaryMultiCallable[_model_pb2.ActivateRequest, _model_pb2.ActivateResponse]
     """Makes a package the serving one: warms it up, then switches between two frames. The model it
     replaces stays loaded for rollback.
@@ -52,6 +58,10 @@ class ModelsStub:
     """The manifest and the state of one package."""
     Watch: _grpc.UnaryStreamMultiCallable[_model_pb2.WatchModelsRequest, _model_pb2.WatchModelsResponse]
     """Every change of state from now on, beginning with the present state of each package."""
+    Freeze: _grpc.UnaryUnaryMultiCallable[_model_pb2.FreezeRequest, _model_pb2.FreezeResponse]
+    """While frozen no other model is activated; everything else goes on, a rollback too."""
+    Audit: _grpc.UnaryStreamMultiCallable[_model_pb2.AuditRequest, _model_pb2.AuditResponse]
+    """Who did what, oldest first."""
 
 @_typing.type_check_only
 class ModelsAsyncStub(ModelsStub):
@@ -62,6 +72,12 @@ class ModelsAsyncStub(ModelsStub):
     """Receives a package file by file: a Begin, then Chunks, then the client closes its side. Nothing of
     it is parsed before digest and signature are verified. Pushing what is already there is answered
     with its present state.
+    """
+    Received: _aio.UnaryUnaryMultiCallable[_model_pb2.ReceivedRequest, _model_pb2.ReceivedResponse]  # type: ignore[assignment]
+    """What the station holds of a push that broke off, so that it can be continued."""
+    Prepare: _aio.UnaryUnaryMultiCallable[_model_pb2.PrepareRequest, _model_pb2.PrepareResponse]  # type: ignore[assignment]
+    """Takes the steps that come before serving, beside the serving model: engine, replay and shadow where
+    the station asks for them. Answers when they have begun; Describe and Watch tell how they go on.
     """
     Activate: _aio.UnaryUnaryMultiCallable[_model_pb2.ActivateRequest, _model_pb2.ActivateResponse]  # type: ignore[assignment]
     """Makes a package the serving one: warms it up, then switches between two frames. The model it
@@ -75,6 +91,10 @@ class ModelsAsyncStub(ModelsStub):
     """The manifest and the state of one package."""
     Watch: _aio.UnaryStreamMultiCallable[_model_pb2.WatchModelsRequest, _model_pb2.WatchModelsResponse]  # type: ignore[assignment]
     """Every change of state from now on, beginning with the present state of each package."""
+    Freeze: _aio.UnaryUnaryMultiCallable[_model_pb2.FreezeRequest, _model_pb2.FreezeResponse]  # type: ignore[assignment]
+    """While frozen no other model is activated; everything else goes on, a rollback too."""
+    Audit: _aio.UnaryStreamMultiCallable[_model_pb2.AuditRequest, _model_pb2.AuditResponse]  # type: ignore[assignment]
+    """Who did what, oldest first."""
 
 class ModelsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -94,6 +114,24 @@ class ModelsServicer(metaclass=_abc_1.ABCMeta):
         """Receives a package file by file: a Begin, then Chunks, then the client closes its side. Nothing of
         it is parsed before digest and signature are verified. Pushing what is already there is answered
         with its present state.
+        """
+
+    @_abc_1.abstractmethod
+    def Received(
+        self,
+        request: _model_pb2.ReceivedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_pb2.ReceivedResponse, _abc.Awaitable[_model_pb2.ReceivedResponse]]:
+        """What the station holds of a push that broke off, so that it can be continued."""
+
+    @_abc_1.abstractmethod
+    def Prepare(
+        self,
+        request: _model_pb2.PrepareRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_pb2.PrepareResponse, _abc.Awaitable[_model_pb2.PrepareResponse]]:
+        """Takes the steps that come before serving, beside the serving model: engine, replay and shadow where
+        the station asks for them. Answers when they have begun; Describe and Watch tell how they go on.
         """
 
     @_abc_1.abstractmethod
@@ -137,5 +175,21 @@ class ModelsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_model_pb2.WatchModelsResponse], _abc.AsyncIterator[_model_pb2.WatchModelsResponse]]:
         """Every change of state from now on, beginning with the present state of each package."""
+
+    @_abc_1.abstractmethod
+    def Freeze(
+        self,
+        request: _model_pb2.FreezeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_model_pb2.FreezeResponse, _abc.Awaitable[_model_pb2.FreezeResponse]]:
+        """While frozen no other model is activated; everything else goes on, a rollback too."""
+
+    @_abc_1.abstractmethod
+    def Audit(
+        self,
+        request: _model_pb2.AuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_model_pb2.AuditResponse], _abc.AsyncIterator[_model_pb2.AuditResponse]]:
+        """Who did what, oldest first."""
 
 def add_ModelsServicer_to_server(servicer: ModelsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

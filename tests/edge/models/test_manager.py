@@ -262,24 +262,28 @@ def test_a_rollback_does_not_wait_for_a_push_under_trial(
         assert states(models)["1.2.0"] == "BUILT"
 
 
-def test_a_third_push_at_once_is_told_to_wait(models: ModelManager, one: Package) -> None:
+def test_a_third_push_at_once_is_told_to_wait(models: ModelManager, tmp_path: Path, one: Package, two: Package) -> None:
+    third = packages.make_anchor_package(tmp_path / "three", version="1.2.0", bias=0.05)
     arrived, go = threading.Semaphore(0), threading.Event()
 
-    def slow() -> Iterator[model_pb2.PushChunk]:
+    def slow(folder: Path) -> Iterator[model_pb2.PushChunk]:
         arrived.release()
         assert go.wait(60)
-        yield from chunks(one.folder)
+        yield from chunks(folder)
 
-    threads = [threading.Thread(target=models.push, args=(announcement(one.folder), slow(), ACTOR)) for _ in range(2)]
+    threads = [
+        threading.Thread(target=models.push, args=(announcement(package.folder), slow(package.folder), ACTOR))
+        for package in (one, two)
+    ]
     for thread in threads:
         thread.start()
     for _ in threads:
         assert arrived.acquire(timeout=30)
-    refused(lambda: push(models, one.folder), Reason.QUEUE_FULL, "2 pushes")
+    refused(lambda: push(models, third.folder), Reason.QUEUE_FULL, "2 pushes")
     go.set()
     for thread in threads:
         thread.join(60)
-    assert states(models) == {"1.0.0": "BUILT"}
+    assert states(models) == {"1.0.0": "BUILT", "1.1.0": "BUILT"}
 
 
 def test_a_stopping_station_says_so(tmp_path: Path, told: Told, one: Package) -> None:

@@ -143,3 +143,41 @@ def test_progress_ends_with_the_last_byte(capsys: pytest.CaptureFixture[str]) ->
     cli._progress(5, 10)
     cli._progress(10, 10)
     assert capsys.readouterr().err.endswith("100% 0.0 of 0.0 MB\n")
+
+
+def test_the_command_line_prepares_freezes_watches_and_audits(
+    target: str, client: ModelsClient, one: Package, two: Package, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main([*arguments, "--station", target])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    run("push", str(one.folder), "--activate")
+    run("push", str(two.folder))
+    assert "WARMED" in run("prepare", two.digest, "--follow")[1]
+    assert "SHADOW" in run("prepare", two.digest, "--shadow", "--follow")[1]
+    assert "shadow: 0 frames, 0 dropped, 0 failed" in run("list")[1]
+    assert "audit week" in run("freeze", "--why", "audit week")[1]
+    code, _, error = run("activate", "tiles@1.1.0")
+    assert code == 2
+    assert "FROZEN: the models of this station are frozen" in error
+    assert run("list")[1].startswith("frozen by ")
+    assert run("thaw", "--why", "over")[0] == 0
+    assert "ACTIVE" in run("activate", "tiles@1.1.0")[1]
+    assert "probation: 0 frames" in run("list")[1]
+    lines = run("audit")[1].splitlines()
+    assert [line.split("  ")[2] for line in lines] == [
+        "start", "push", "activate", "push", "prepare", "prepare", "freeze", "activate", "thaw", "activate",
+    ]  # fmt: skip
+    assert "tiles@1.1.0  FROZEN" in lines[7]
+    assert "@" in lines[7].split("FROZEN")[1]
+    assert len(run("audit", "--after", "9")[1].splitlines()) == 1
+
+
+def test_what_is_held_of_a_broken_push_is_told_and_an_odd_digest_refused(target: str, one: Package) -> None:
+    stub = model_pb2_grpc.ModelsStub(grpc.insecure_channel(target))
+    assert not stub.Received(model_pb2.ReceivedRequest(digest=one.digest)).files
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.Received(model_pb2.ReceivedRequest(digest="../../etc"))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT

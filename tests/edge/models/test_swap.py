@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.models import swap
 from edge.models.journal import lineup_bytes, parse_lineup
@@ -80,7 +83,111 @@ def check(lineup: Lineup) -> None:
     assert parse_lineup(lineup_bytes(lineup)) == lineup
 
 
-@hypothesis_settings(max_examples=400, deadline=None)
+class Station(RuleBasedStateMachine):
+    """Any order of events on a station that asks for some of the optional steps, beside a model of what it promises."""
+
+    @initialize(policy=st.builds(Policy, replay=st.booleans(), shadow=st.booleans()))
+    def begin(self, policy: Policy) -> None:
+        self.policy = policy
+        self.lineup = Lineup()
+        self.refusals: set[Reason] = set()
+        self.now = 0
+        self.taken: dict[str, set[Event]] = {}
+        """Steps each package has taken since it was last received, unloaded, or started anew with the station."""
+
+    def move(self, change: Callable[[Lineup, int], Lineup]) -> bool:
+        """Whether it could be done; what cannot be done changes nothing and says why in the contract's words."""
+        self.now += 1
+        try:
+            self.lineup = change(self.lineup, self.now)
+        except ContractError as refusal:
+            self.refusals.add(refusal.reason)
+            return False
+        return True
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def receive(self, digest: str) -> None:
+        known = self.lineup.find(digest)
+        assert self.move(lambda lineup, now: swap.received(lineup, digest, now))
+        if known is None or known.state is State.REFUSED:
+            self.taken[digest] = set()
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def verify(self, digest: str) -> None:
+        self.move(lambda lineup, now: verified(lineup, digest, now))
+
+    @rule(
+        digest=st.sampled_from(DIGESTS),
+        event=st.sampled_from([Event.BUILT, Event.WARMED, Event.REPLAYED, Event.SHADOWED]),
+    )
+    def advance(self, digest: str, event: Event) -> None:
+        if self.move(lambda lineup, now: swap.advanced(lineup, digest, event, now)):
+            self.taken[digest].add(event)
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def unload(self, digest: str) -> None:
+        if self.move(lambda lineup, now: swap.advanced(lineup, digest, Event.UNLOADED, now)):
+            self.taken[digest] -= {Event.WARMED, Event.REPLAYED, Event.SHADOWED}
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def activate(self, digest: str) -> None:
+        before = self.lineup
+        if not self.move(lambda lineup, now: swap.activated(lineup, digest, self.policy, now)):
+            return
+        assert self.lineup.serving == digest
+        assert before.serving == digest or not before.frozen
+        if before.get(digest).state not in SERVED and before.serving is not None:
+            asked = {Event.BUILT, Event.WARMED}
+            asked |= {Event.REPLAYED} if self.policy.replay else set()
+            asked |= {Event.SHADOWED} if self.policy.shadow else set()
+            assert asked <= self.taken[digest]
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def confirm(self, digest: str) -> None:
+        if self.move(lambda lineup, now: swap.confirmed(lineup, digest, now)):
+            assert state_of(self.lineup, digest) is State.CONFIRMED
+
+    @rule(message=st.sampled_from(["", "too slow"]))
+    def roll_back(self, message: str) -> None:
+        trail = self.lineup.trail
+        done = self.move(lambda lineup, now: swap.rolled_back(lineup, now, message))
+        assert done == bool(trail)  # there is always a way back where there was one, frozen or not
+        if done:
+            assert self.lineup.serving == trail[-1]
+
+    @rule(digest=st.sampled_from(DIGESTS))
+    def refuse(self, digest: str) -> None:
+        self.move(lambda lineup, now: refused(lineup, digest, now))
+
+    @rule()
+    def freeze(self) -> None:
+        self.move(lambda lineup, _: swap.frozen(lineup, "audit"))
+
+    @rule()
+    def thaw(self) -> None:
+        self.move(lambda lineup, _: swap.thawed(lineup, self.policy))
+
+    @rule(lost=st.sets(st.sampled_from(DIGESTS), max_size=1))
+    def start_again(self, lost: set[str]) -> None:
+        before = self.lineup
+        self.move(lambda lineup, now: swap.restarted(lineup, {item.digest for item in lineup.held} - lost, now))
+        self.taken = {digest: events & {Event.BUILT} for digest, events in self.taken.items()}
+        if before.serving not in lost:
+            assert self.lineup.serving == before.serving
+        assert self.lineup.frozen == before.frozen
+        assert not [item for item in self.lineup.held if item.state in (State.WARMED, State.REPLAYED, State.SHADOW)]
+
+    @invariant()
+    def it_is_in_order(self) -> None:
+        check(self.lineup)
+        assert self.refusals <= {Reason.PKG_STATE, Reason.MODEL_UNKNOWN, Reason.PKG_ROLLBACK, Reason.FROZEN}
+
+
+TestStation = Station.TestCase
+TestStation.settings = hypothesis_settings(max_examples=60, stateful_step_count=50, deadline=None)
+
+
+@hypothesis_settings(max_examples=200, deadline=None)
 @given(moves=st.lists(st.tuples(st.sampled_from(sorted(MOVES)), st.sampled_from(DIGESTS)), max_size=60))
 def test_any_order_of_events_leaves_a_lineup_in_order(moves: list[tuple[str, str]]) -> None:
     lineup = Lineup()
@@ -127,15 +234,53 @@ def test_states_are_the_contracts_numbers() -> None:
 
 def test_a_policy_that_asks_for_replay_and_shadow_gets_both_before_anyone_serves() -> None:
     policy = Policy(replay=True, shadow=True)
-    lineup = ready(Lineup(), DIGESTS[0])
+    old, new = DIGESTS[:2]
+    lineup = ready(serving(Lineup(), old), new)
     steps = []
-    while (step := policy.next_step(state_of(lineup, DIGESTS[0]))) is not Event.ACTIVATED:
+    while (step := policy.next_step(state_of(lineup, new))) is not Event.ACTIVATED:
         steps.append(step)
         with pytest.raises(ContractError, match="has to come first"):
-            swap.activated(lineup, DIGESTS[0], policy, 3)
-        lineup = swap.advanced(lineup, DIGESTS[0], step, 3)
+            swap.activated(lineup, new, policy, 3)
+        lineup = swap.advanced(lineup, new, step, 3)
     assert steps == [Event.REPLAYED, Event.SHADOWED]
-    assert swap.activated(lineup, DIGESTS[0], policy, 4).serving == DIGESTS[0]
+    assert swap.activated(lineup, new, policy, 4).serving == new
+
+
+def test_the_first_model_of_a_station_has_nothing_to_be_compared_with() -> None:
+    policy = Policy(replay=True, shadow=True)
+    lineup = swap.activated(ready(Lineup(), DIGESTS[0]), DIGESTS[0], policy, 3)
+    assert lineup.serving == DIGESTS[0]
+
+
+def test_a_freeze_stops_activations_and_nothing_else() -> None:
+    one, two, three = DIGESTS[:3]
+    lineup = swap.frozen(ready(serving(serving(Lineup(), one), two), three), "audit week")
+    with pytest.raises(ContractError, match="audit week") as caught:
+        swap.activated(lineup, three, PLAIN, 5)
+    assert caught.value.reason is Reason.FROZEN
+    assert swap.activated(lineup, two, PLAIN, 5) == lineup  # it serves already
+    assert swap.rolled_back(lineup, 6).serving == one
+    assert swap.confirmed(lineup, two, 6).get(two).state is State.CONFIRMED
+    assert swap.activated(swap.thawed(lineup, PLAIN), three, PLAIN, 7).serving == three
+
+
+def test_a_freeze_of_the_owner_is_lifted_by_nobody_else() -> None:
+    lineup = ready(Lineup(), DIGESTS[0])
+    owner = Policy(frozen=True)
+    for action in (
+        lambda: swap.activated(lineup, DIGESTS[0], owner, 3),
+        lambda: swap.thawed(swap.frozen(lineup, "mine"), owner),
+    ):
+        with pytest.raises(ContractError, match=r"models\.frozen in station\.toml") as caught:
+            action()
+        assert caught.value.reason is Reason.FROZEN
+
+
+def test_what_the_station_says_when_it_takes_a_model_back_stays_until_the_model_moves_again() -> None:
+    one, two = DIGESTS[:2]
+    lineup = swap.rolled_back(serving(serving(Lineup(), one), two), 5, "too slow")
+    assert (lineup.get(two).message, lineup.get(two).reason) == ("too slow", None)
+    assert swap.activated(lineup, two, PLAIN, 6).get(two).message == ""
 
 
 def test_the_replaced_confirmed_model_steps_down_only_when_its_successor_is_confirmed() -> None:

@@ -1,0 +1,140 @@
+"""Who did what to the station's models: one line of JSON each, appended, never changed.
+
+Every line carries the SHA-256 of the line before it, so that one which was changed or taken out shows; a copy of the
+last line kept elsewhere guards the whole file. A line that a power cut tore stays where it is and is passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from edge.models.journal import sync_folder
+
+_LOGGER = logging.getLogger(__name__)
+
+NOTHING_BEFORE = "0" * 64
+DONE = "done"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One line; fields as in AuditEntry of swap.proto."""
+
+    number: int
+    unix_ns: int
+    actor: str
+    action: str
+    digest: str = ""
+    name: str = ""
+    version: str = ""
+    outcome: str = DONE
+    message: str = ""
+    previous: str = NOTHING_BEFORE
+
+
+class Audit:
+    """The file. Thread-safe.
+
+    Args:
+        path: of the file; its folder exists.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._number, self._last = 0, NOTHING_BEFORE
+        for line, entry in _lines(path):
+            self._number, self._last = entry.number, _digest(line)
+        self._torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
+
+    def note(
+        self,
+        *,
+        now: int,
+        actor: str,
+        action: str,
+        digest: str = "",
+        name: str = "",
+        version: str = "",
+        outcome: str = DONE,
+        message: str = "",
+    ) -> None:
+        """Appends a line; on the disk on return. A disk that cannot take it is logged and holds nobody up.
+
+        Args:
+            now: nanoseconds since the epoch.
+        """
+        with self._lock:
+            entry = Entry(
+                number=self._number + 1,
+                unix_ns=now,
+                actor=actor,
+                action=action,
+                digest=digest,
+                name=name,
+                version=version,
+                outcome=outcome,
+                message=message,
+                previous=self._last,
+            )
+            line = json.dumps(dataclasses.asdict(entry), ensure_ascii=False).encode()
+            new = not self._path.exists()
+            try:
+                with open(self._path, "ab") as stream:
+                    stream.write((b"\n" if self._torn else b"") + line + b"\n")
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                if new:
+                    sync_folder(self._path.parent)
+            except OSError:
+                # Perhaps half of it is there: the next line begins with an end of line.
+                self._torn = True
+                _LOGGER.exception("the audit cannot be written: %s", line.decode())
+                return
+            self._torn = False
+            self._number, self._last = entry.number, _digest(line)
+
+    def entries(self, after: int = 0) -> Iterator[Entry]:
+        """Lines with a higher number, in order."""
+        for _, entry in _lines(self._path):
+            if entry.number > after:
+                yield entry
+
+
+def broken_links(path: Path) -> list[int]:
+    """Numbers of the entries before which a line was changed or taken out, or that do not follow their number."""
+    found, last, number = [], NOTHING_BEFORE, 0
+    for line, entry in _lines(path):
+        if entry.previous != last or entry.number != number + 1:
+            found.append(entry.number)
+        last, number = _digest(line), entry.number
+    return found
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _lines(path: Path) -> Iterator[tuple[bytes, Entry]]:
+    """The whole lines of a file; none where there is no file."""
+    try:
+        stream = open(path, "rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError:
+        return
+    with stream:
+        for raw in stream:
+            line = raw.rstrip(b"\n")
+            try:
+                document: dict[str, Any] = json.loads(line)
+                entry = Entry(**document)
+            except (ValueError, TypeError):
+                continue
+            yield line, entry
