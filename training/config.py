@@ -102,6 +102,9 @@ class TrainConfig:
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
     healthy_share: float = 0.1
     """Of the annotated pictures drawn, how many are without defect."""
+    healthy_new: float | None = None
+    """Of the frames drawn that operators spoke about, how many are flagged healthy; None: as chance gives. Half of a
+    line's frames may be, and they hold no defect to learn from."""
     balanced: bool = True
     """Original and new pictures 1:1 in every batch (paper 3.3); False: as many as chance gives."""
     reliability: bool = False
@@ -138,6 +141,8 @@ class TrainConfig:
             raise ValueError(f"camera is {self.camera}, expected 0 to 1")
         if not 0 <= self.healthy_share <= 1:
             raise ValueError(f"healthy_share is {self.healthy_share}, expected 0 to 1")
+        if self.healthy_new is not None and not 0 <= self.healthy_new <= 1:
+            raise ValueError(f"healthy_new is {self.healthy_new}, expected 0 to 1")
         if self.crop.side % self.detector.backbone.stride:
             raise ValueError(f"crop.side is {self.crop.side}, expected a multiple of {self.detector.backbone.stride}")
 

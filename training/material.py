@@ -115,6 +115,7 @@ class Material:
             crop=config.crop,
             augment=config.augment,
             healthy_share=config.healthy_share,
+            healthy_new=config.healthy_new,
             balanced=config.balanced,
             camera=camera,
             camera_share=config.camera,

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from support.lessons import lessons, squares, tiny
+from support.lessons import lesson, lessons, squares, tiny
 
 from training.data.augment import AugmentConfig, change_light
 from training.data.batches import Batch, Sampler
 from training.data.camera import Camera
 from training.data.crops import CropConfig
 from training.data.prepared import annotate_all
-from training.losses.classification import UNKNOWN
+from training.losses.classification import ABSENT, UNKNOWN
 from training.models.config import DetectorConfig
 from training.processes import Share
 
@@ -80,6 +80,27 @@ def test_every_original_area_is_known_or_beside_a_defect() -> None:
 def test_the_share_of_healthy_pictures_is_what_was_asked_for() -> None:
     batches = [sampler(tiny(), new=False, healthy=1.0).batch(step) for step in range(5)]
     assert all((batch.states == 0).all() for batch in batches)
+
+
+@pytest.mark.parametrize("share", [None, 0.0, 0.25, 1.0])
+def test_flagged_frames_are_drawn_as_often_as_asked_for(share: float | None) -> None:
+    config = tiny()
+    areas = range(config.head_for(config.width, config.height).count)
+    flagged = lesson(config, {(area, kind): ABSENT for area in areas for kind in range(2)})
+    one = Sampler(
+        config,
+        annotate_all(squares(8), config),
+        (*lessons(config, 2).frames, flagged, flagged),
+        size=16,
+        seed=0,
+        crop=CropConfig(side=32),
+        augment=AugmentConfig(),
+        healthy_new=share,
+    )
+    new = torch.cat([one.batch(step).states[8:] for step in range(20)])
+    drawn = float((new == ABSENT).all(dim=2).all(dim=1).float().mean())
+    # As chance gives: two of four frames.
+    assert drawn == pytest.approx(0.5 if share is None else share, abs=0.1 if share in (None, 0.25) else 0)
 
 
 def test_nothing_original_is_refused() -> None:

@@ -81,6 +81,8 @@ def test_an_unknown_recipe_is_answered_with_the_possible_ones() -> None:
         ({"batch": 5}, "batch is 5"),
         ({"new_labels": "some"}, "new_labels is 'some'"),
         ({"omnia": 2.0}, "omnia is 2.0"),
+        ({"camera": -0.5}, "camera is -0.5"),
+        ({"healthy_new": 1.5}, "healthy_new is 1.5"),
         ({"precision": "half"}, "precision is 'half'"),
     ],
 )

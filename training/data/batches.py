@@ -59,6 +59,7 @@ class Sampler:
         size: pictures a batch; even where there are new ones.
         seed: of all draws.
         healthy_share: of the annotated pictures drawn, how many have no defect (where there are both kinds).
+        healthy_new: the same for new frames that operators spoke about; None: as chance gives.
         balanced: half of every batch is new. False: each picture is drawn from all of them with equal chance.
         camera: the new domain's. camera_share: of the original pictures, how many are shown as it takes them.
 
@@ -78,6 +79,7 @@ class Sampler:
         augment: AugmentConfig,
         healthy_share: float = 0.1,
         balanced: bool = True,
+        healthy_new: float | None = None,
         camera: Camera | None = None,
         camera_share: float = 0.0,
     ) -> None:
@@ -89,7 +91,7 @@ class Sampler:
         self._augment = augment
         self._deviation = config.deviation
         self._original = _Pool(original, healthy_share)
-        self._new = _Pool(new, healthy_share) if new else None
+        self._new = _Pool(new, healthy_share, healthy_new) if new else None
         self._size = size
         self._seed = seed
         self._camera = camera
@@ -137,12 +139,25 @@ class Sampler:
 
 
 class _Pool:
-    """Pictures to draw from, those without a defect as often as asked for."""
+    """Pictures to draw from, those without a defect as often as asked for.
 
-    def __init__(self, items: Sequence[Prepared], healthy_share: float) -> None:
-        self._quiet = [item for item in items if isinstance(item, Annotated) and not len(item.boxes)]
-        self._loud = [item for item in items if not (isinstance(item, Annotated) and not len(item.boxes))]
-        self._share = healthy_share if self._quiet and self._loud else float(bool(self._quiet))
+    Args:
+        items: the pictures.
+        healthy_share: of the annotated ones.
+        healthy_mentored: of those known by operators' answers; None: each picture is drawn with equal chance.
+    """
+
+    def __init__(self, items: Sequence[Prepared], healthy_share: float, healthy_mentored: float | None = None) -> None:
+        def quiet(item: Prepared) -> bool:
+            return item.healthy and (isinstance(item, Annotated) or healthy_mentored is not None)
+
+        self._quiet = [item for item in items if quiet(item)]
+        self._loud = [item for item in items if not quiet(item)]
+        if self._quiet and self._loud:
+            mentored = not isinstance(self._quiet[0], Annotated)
+            self._share = healthy_mentored if mentored and healthy_mentored is not None else healthy_share
+        else:
+            self._share = float(bool(self._quiet))
 
     def draw(self, generator: np.random.Generator) -> Prepared:
         """One picture."""

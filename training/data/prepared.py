@@ -18,7 +18,7 @@ from lineside.boxes import Boxes
 from lineside.letterbox import Letterbox
 from lineside.pixels import Pixels, letterboxed
 from training.data.sample import FilePicture, Sample
-from training.losses.classification import UNKNOWN
+from training.losses.classification import ABSENT, UNKNOWN
 from training.models.config import DetectorConfig
 
 
@@ -47,6 +47,11 @@ class Annotated:
     def __post_init__(self) -> None:
         _check_weights(self.weights, len(self.boxes), "boxes")
 
+    @property
+    def healthy(self) -> bool:
+        """Whether it has no defect."""
+        return not len(self.boxes)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mentored:
@@ -71,6 +76,11 @@ class Mentored:
     def silent(self) -> bool:
         """Whether it teaches nothing."""
         return not bool((self.states != UNKNOWN).any())
+
+    @property
+    def healthy(self) -> bool:
+        """Whether all of it is known to be free of defects."""
+        return bool((self.states == ABSENT).all())
 
 
 Prepared = Annotated | Mentored
