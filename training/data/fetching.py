@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from lineside.mentoring_log import DATABASE_NAME, IMAGES_FOLDER
-from training.data.storage import Remote, StorageError, Store, address_of, parent_of
+from training.data.storage import Remote, StorageError, Store, address_of
 
 
 def local_tree(place: str | Path) -> Path:
@@ -46,7 +46,7 @@ def local_coco(place: str | Path) -> Path:
         return Path(place)
     name = ""
     if address.endswith(".json"):
-        address, name = parent_of(address)
+        address, name = _parent_of(address)
     store = Store(address)
     objects = store.listing()
     if not name:
@@ -65,6 +65,14 @@ def local_coco(place: str | Path) -> Path:
         else:
             raise StorageError(f"{address}/{name} names {picture}, which is not there and not in {address}/images/")
     return store.view(needed) / name
+
+
+def _parent_of(address: str) -> tuple[str, str]:
+    """The place an object lies in, and its name there."""
+    path = PurePosixPath(address.removeprefix("s3://"))
+    if len(path.parts) < 2:
+        raise StorageError(f"{address} names a bucket, expected s3://BUCKET/.../NAME")
+    return f"s3://{path.parent}", path.name
 
 
 def _pictures_of(annotations: Path) -> list[str]:

@@ -25,7 +25,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from lineside.reasons import ContractError
@@ -295,15 +295,3 @@ def _link(source: Path, target: Path) -> None:
     except OSError:
         # Some file systems have no hard links; a copy costs its bytes once more.
         shutil.copyfile(source, target)
-
-
-def parent_of(address: str) -> tuple[str, str]:
-    """The place an object lies in, and its name there.
-
-    Raises:
-        StorageError: there is a bucket and no object.
-    """
-    path = PurePosixPath(address.removeprefix("s3://"))
-    if len(path.parts) < 2:
-        raise StorageError(f"{address} names a bucket, expected s3://BUCKET/.../NAME")
-    return f"s3://{path.parent}", path.name

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import torch
+
     from training.data.sample import Experiment
     from training.evaluate.features import Features, OnPicture
     from training.evaluate.probe import Probe, Share
@@ -61,6 +63,9 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the picture: .html (with the table) or .png")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--points", type=int, default=1500, help="areas drawn in a panel at most (default: 1500)")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one"
+    )
     parser.add_argument("--seed", type=int, default=0, help="of drawn areas, folds and the embedding")
 
 
@@ -68,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
     """Measures, draws, writes."""
     from training.cli import display, set_threads
     from training.data.sources import load_experiment, parse_source
+    from training.device import choose_device
 
     set_threads(options.threads)
     if options.out.suffix not in SUFFIXES:
@@ -81,7 +87,13 @@ def run(options: argparse.Namespace) -> int:
         def on_picture(done: int, total: int) -> None:
             show("features", done, total, {"stage": "features"})
 
-        compared = compare(options.checkpoint, experiment, seed=options.seed, on_picture=on_picture)
+        compared = compare(
+            options.checkpoint,
+            experiment,
+            seed=options.seed,
+            on_picture=on_picture,
+            device=choose_device(options.device),
+        )
     values = {
         "data": experiment.name,
         "seed": options.seed,
@@ -102,7 +114,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def compare(
-    checkpoints: Sequence[Path], experiment: Experiment, *, seed: int = 0, on_picture: OnPicture | None = None
+    checkpoints: Sequence[Path],
+    experiment: Experiment,
+    *,
+    seed: int = 0,
+    on_picture: OnPicture | None = None,
+    device: torch.device | None = None,
 ) -> tuple[Compared, ...]:
     """Collects features of each checkpoint and probes them.
 
@@ -123,6 +140,8 @@ def compare(
                 on_picture(before + done, pictures * len(checkpoints))
 
         checkpoint = load(path)
+        if device is not None:
+            checkpoint.detector.to(device)
         features = collect(checkpoint.detector, experiment, seed=seed, on_picture=counted)
         defective = probe_domains(features.defective, pictures=pictures, seed=seed)
         folder = path if path.is_dir() else path.parent

@@ -82,7 +82,7 @@ def collect(
     """Features of all defective areas of the evaluation pictures of both domains, and of some of their background.
 
     Args:
-        detector: the network; it is put into evaluation mode.
+        detector: the network, on any device; it is put into evaluation mode.
         experiment: with pictures of both domains.
         background: background areas of each picture.
         seed: of their choice, which depends on the picture's number as well, and not on the network.
@@ -105,8 +105,9 @@ def collect(
         generator = np.random.default_rng([seed, number])
         places, kinds = places_of(item, detector.config, background=background, generator=generator)
         image = torch.from_numpy(item.pixels).permute(2, 0, 1)[None].float()
-        maps = detector.features(image.contiguous(memory_format=torch.channels_last))[0]
-        vectors.append(maps.flatten(1)[:, torch.from_numpy(places).long()].T.float().numpy())
+        image = image.contiguous(memory_format=torch.channels_last).to(detector.mean.device)
+        maps = detector.features(image)[0].flatten(1).float().cpu()
+        vectors.append(maps[:, torch.from_numpy(places).long()].T.numpy())
         classes.append(kinds)
         pictures.append(np.full(len(places), number, np.int32))
         if on_picture is not None:

@@ -16,6 +16,7 @@ from training.evaluate import plots
 from training.evaluate.figures import Figures, OnPicture, figures_of
 from training.evaluate.predictor import Predictor
 from training.evaluate.text import COLUMNS, number
+from training.models.presets import name_of
 
 TEMPLATE = "report.html.j2"
 HISTORY_NAME = "history.jsonl"
@@ -91,9 +92,10 @@ def _facts(metadata: Metadata, detector: Any) -> tuple[tuple[str, str], ...]:
     run = metadata.figures.get("run", {})
     lineage = metadata.lineage
     config = metadata.config
+    weights = sum(value.numel() for value in detector.parameters())
     return (
         ("recipe", metadata.recipe),
-        ("network", f"{config.head}, {sum(value.numel() for value in detector.parameters()):,} parameters"),
+        ("network", f"{config.head}, {name_of(config.backbone)} backbone, {weights:,} parameters"),
         ("input", f"{config.width} x {config.height} x {config.channels} pixels"),
         ("training", f"{run.get('steps', '?')} steps in {run.get('seconds', '?')} s, {run.get('precision', '?')}"),
         ("seed", str(lineage.seed)),
