@@ -115,6 +115,10 @@ def test_every_recipe_is_listed_with_a_line(capsys: pytest.CaptureFixture[str]) 
         (["--data", "DATA", "--size", "63"], "expected a multiple of 8"),
         (["--data", "DATA", "--batch", "3"], "expected an even number"),
         (["--data", "DATA", "--threads", "0"], "expected at least 1"),
+        (["--data", "DATA", "--floor", "0.01"], "too few to hold some out"),
+        (["--data", "DATA", "--floor", "2"], "floor.fall is 2.0"),
+        (["--data", "DATA", "--watch-every", "5"], "say the floor as well"),
+        (["--data", "DATA", "--budget-seconds", "0"], "budget_seconds is 0.0"),
     ],
 )
 def test_what_it_cannot_use_is_one_line_and_exit_code_2(
@@ -134,3 +138,15 @@ def test_a_head_that_is_not_the_parents_is_refused(
     arguments = ["train", "--recipe", "full", "--head", "cells", "--parent", str(baseline)]
     assert main([*arguments, "--data", data, "--out", str(tmp_path)]) == 2
     assert "transfer keeps the network" in capsys.readouterr().err
+
+
+def test_the_page_about_training_names_options_that_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text()
+    lines = [line.split("-m training ")[1] for line in page.splitlines() if "-m training train" in line]
+    assert len(lines) >= 6
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    known = capsys.readouterr().out
+    options = {word for line in lines for word in line.split() if word.startswith("--")}
+    options |= set(re.findall(r"`(--[a-z-]+)", page))
+    assert {option for option in options if option not in known} == set()
