@@ -1,4 +1,4 @@
-"""Tiny real model packages for tests, made with onnx.helper alone (no torch).
+"""Tiny real model packages for benchmarks and tests, made with onnx.helper alone (no torch).
 
 What the graph does is simple enough to know the answer by heart. The model's input is cut into square areas of STRIDE
 pixels; an area's brightness is the mean of its pixels divided by 255, 0 to 1:
@@ -144,7 +144,7 @@ def top_k(classes: int) -> int:
 def graph_for(head: Head, *, bias: float = 0.0, classes: int = len(CLASSES), channels: int = 1) -> bytes:
     """The serialised ONNX graph; `bias` may be NaN."""
     weights = np.array([0.5**number for number in range(classes)], np.float32) / 255
-    tensors = {
+    tensors: dict[str, NDArray[np.generic]] = {
         "weights": weights,
         "bias": np.array(bias, np.float32),
         "zero": np.array(0, np.float32),

@@ -146,7 +146,7 @@ class Pipeline:
         self.pictures.put(frame, inspection)
         self._tell(inspection)
         if self._observer is not None:
-            self._observer.saw(frame, inspection)
+            self._show(self._observer, frame, inspection)
         return inspection
 
     def no_picture(
@@ -183,6 +183,12 @@ class Pipeline:
 
     def _tell(self, inspection: Inspection) -> None:
         self._bus.publish(inspection_pb2.StationEvent(inspection=inspection.to_message()))
+
+    def _show(self, observer: Observer, frame: Frame, inspection: Inspection) -> None:
+        try:
+            observer.saw(frame, inspection)
+        except Exception:
+            logger.exception("frame %s could not be shown to the model manager", frame.frame_id)
 
     def _kept(self, frame: Frame, inspection: Inspection, thresholds: Mapping[str, float]) -> bool:
         try:

@@ -353,6 +353,8 @@ class ModelManager:
                 self._roster.decide(lambda lineup, now: swap.confirmed(lineup, digest, now), STATION)
             _LOGGER.info("model %s confirmed by the station: %s", digest, advice.why)
             return
+        if self._roster.lineup.serving != digest:  # somebody was quicker
+            return
         _LOGGER.error("model %s is taken back by the station: %s", digest, advice.why)
         with self._audited("rollback", STATION, digest, advice.why):
             self._roster.roll_back(STATION, only_from=digest, message=f"taken back by the station: {advice.why}")

@@ -64,7 +64,8 @@ class Watchman:
         self._clock = clock
         self._lock = threading.Lock()
         self._steady = ""
-        self._recent = Recent(settings.compare_frames)
+        """Digest of the confirmed model while it serves."""
+        self._recent, self._recent_of = Recent(settings.compare_frames), ""
         self._baseline = Baseline()
         self._trial: _Trial | None = None
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="probation")
@@ -76,9 +77,7 @@ class Watchman:
             if item is None:
                 self._trial, self._steady = None, ""
             elif item.state is State.CONFIRMED:
-                self._trial = None
-                if self._steady != item.digest:
-                    self._steady, self._recent = item.digest, Recent(self._settings.compare_frames)
+                self._settle(item.digest)
             elif self._trial is None or self._trial.digest != item.digest:
                 self._begin(item.digest)
 
@@ -135,6 +134,15 @@ class Watchman:
     def close(self) -> None:
         """Waits for what is being done. Idempotent."""
         self._hand.shutdown(wait=True)
+
+    def _settle(self, digest: str) -> None:
+        """A confirmed model serves: one that was on trial until now, or that came back, keeps its frames."""
+        trial, self._trial = self._trial, None
+        if trial is not None and trial.digest == digest:
+            self._recent, self._recent_of = trial.recent, digest
+        elif self._recent_of != digest:
+            self._recent, self._recent_of = Recent(self._settings.compare_frames), digest
+        self._steady = digest
 
     def _begin(self, digest: str) -> None:
         if self._steady:

@@ -28,6 +28,7 @@ from support.station import HeldBackend, KeptFrames, Serving, frame, serving_mod
 from edge.backends.contract import BackendError
 from edge.backends.scripted import Scripted
 from edge.detections import inside_frame
+from edge.frame import Frame
 from edge.inspection import Inspection, Verdict
 from edge.models.slot import ServingModel
 from edge.verdict import RecipeSettings
@@ -262,3 +263,14 @@ def test_a_box_outside_becomes_the_nearest_pixel_of_the_frame(
     box: tuple[float, ...], expected: tuple[float, ...]
 ) -> None:
     assert inside_frame(np.array([box], np.float32), 100, 50).tolist() == [list(expected)]
+
+
+def test_an_observer_that_fails_changes_no_verdict(model: ServingModel, caplog: pytest.LogCaptureFixture) -> None:
+    class Blind:
+        def saw(self, frame: Frame, inspection: Inspection) -> None:
+            raise RuntimeError("it looked away")
+
+    serving = Serving(model)
+    serving.pipeline._observer = Blind()
+    assert serving.pipeline.inspect(frame(picture())).verdict is Verdict.REJECT
+    assert "could not be shown" in caplog.text

@@ -6,18 +6,16 @@ kill -9 cannot show a missing fsync, because the kernel still writes what the de
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import os
 import random
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import pytest
+from support.lossy_disk import disk, skip_without_fuse
 
 from edge.mentoring.log import MentoringLog
 from edge.mentoring.settings import MentoringSettings
@@ -29,46 +27,9 @@ SUPPORT = Path(__file__).resolve().parents[1] / "support"
 CUTS = 12
 
 
-@dataclasses.dataclass
-class Disk:
-    """A disk whose power can be cut, mounted at a folder."""
-
-    folder: Path
-    process: subprocess.Popen[bytes]
-
-    def wait_until_mounted(self) -> None:
-        assert self.process.stdout is not None
-        assert self.process.stdout.readline() == b"ready\n"
-
-    def cut(self) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"!")
-        self.process.stdin.flush()
-        self.wait_until_mounted()
-
-
-@contextlib.contextmanager
-def disk(folder: Path, seed: int) -> Iterator[Disk]:
-    folder.mkdir()
-    command = [sys.executable, str(SUPPORT / "power_cut.py"), str(folder), str(seed)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        opened = Disk(folder, process)
-        opened.wait_until_mounted()
-        yield opened
-        assert process.stdin is not None
-        process.stdin.close()
-        assert process.wait(30) == 0
-
-
 @pytest.fixture(scope="module", autouse=True)
 def _fuse(tmp_path_factory: pytest.TempPathFactory) -> None:
-    if os.geteuid() != 0 or not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("a disk whose power can be cut needs root and /dev/fuse")
-    try:
-        with disk(tmp_path_factory.mktemp("try") / "disk", 0):
-            pass
-    except AssertionError:
-        pytest.skip("this machine does not let us mount a FUSE file system")
+    skip_without_fuse(tmp_path_factory.mktemp("try"))
 
 
 def live_until_killed(root: Path, seed: int, left_out: str, chance: random.Random) -> list[list[str]]:
