@@ -98,6 +98,12 @@ def read_snapshot(root: Path) -> LogSnapshot:
 
 
 def _unreadable(root: Path, what: str) -> ContractError:
+    if "unable to open" in what or "readonly" in what:
+        return ContractError(
+            Reason.RECORD_CORRUPT,
+            f"{root / DATABASE_NAME} cannot be opened ({what}): SQLite needs to write beside a log even to read it;"
+            " copy the folder, with its -wal file, to where you may write",
+        )
     return ContractError(
         Reason.RECORD_CORRUPT,
         f"{root / DATABASE_NAME} is damaged ({what}) and nothing of it was used; take a backup, rescue what can be read"

@@ -279,6 +279,13 @@ def test_a_log_of_another_schema_is_refused_with_what_to_do(log: Path, version: 
         read_log(log, tiny())
 
 
+def test_a_log_that_sqlite_may_not_open_is_not_called_damaged(log: Path) -> None:
+    (log / f"{DATABASE_NAME}-wal").unlink(missing_ok=True)
+    (log / f"{DATABASE_NAME}-wal").mkdir()
+    with pytest.raises(ContractError, match="copy the folder, with its -wal file"):
+        read_log(log, tiny())
+
+
 def test_a_damaged_index_costs_nothing_after_a_rescue(written: Path, log: Path, tmp_path: Path) -> None:
     with contextlib.closing(sqlite3.connect(log / DATABASE_NAME)) as connection:
         (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'frames_by_part'").fetchone()
