@@ -1,7 +1,8 @@
 """Whether a model that took over does as well as the one before it. Decides; time and counts are arguments.
 
 Errors are simply counted. Latency and alarm rate are compared by exact tests, because a line must not go back and forth
-over three unlucky parts:
+over three unlucky parts (what they cannot know: parts come in batches, and a slow second slows all its frames; so they
+begin after some frames only, latency after some seconds too):
 
     latency     under the limit a frame is slower than ratio * (the other model's 99th percentile) with probability at
                 most 0.01, so the number of slow frames is at most binomial(n, 0.01)
@@ -24,8 +25,10 @@ from edge.models.settings import ProbationSettings
 SLOW_SHARE = 0.01
 """Of the frames, those beyond the 99th percentile."""
 LEAST_LATENCIES = 100
-"""With fewer frames a 99th percentile says nothing, and latency is not judged."""
-_FIRST_LOOK = 8
+"""With fewer frames a 99th percentile says nothing, and latency is not judged, of neither model."""
+SETTLE_SECONDS = 5.0
+"""After a switch, in which latency is not counted: the station puts the old model away and loads the way back."""
+_FIRST_LOOK = 20
 _GROWTH = 1.25
 _TESTS = 3
 
@@ -53,18 +56,21 @@ class Seen:
     frames: int = 0
     errors: int = 0
     alarms: int = 0
+    timed: int = 0
+    """Of the frames, those whose latency counts."""
     slow: int = 0
-    """Answered later than the limit on latency."""
+    """Of those, later than the limit on latency."""
     in_a_row: int = 0
     """Answered since the last error."""
 
-    def with_frame(self, *, alarm: bool, slow: bool) -> Seen:
-        """One more frame that was answered."""
+    def with_frame(self, *, alarm: bool, slow: bool | None) -> Seen:
+        """One more frame that was answered; `slow` None: its latency does not count."""
         return Seen(
             frames=self.frames + 1,
             errors=self.errors,
             alarms=self.alarms + alarm,
-            slow=self.slow + slow,
+            timed=self.timed + (slow is not None),
+            slow=self.slow + bool(slow),
             in_a_row=self.in_a_row + 1,
         )
 
@@ -124,9 +130,9 @@ def _against(seen: Seen, baseline: Baseline, settings: ProbationSettings) -> str
     if look is None:
         return ""
     risk = settings.risk / _TESTS * 6 / (math.pi * look) ** 2
-    if baseline.p99_us and at_least(seen.slow, seen.frames, SLOW_SHARE) < risk:
+    if baseline.p99_us and seen.timed >= LEAST_LATENCIES and at_least(seen.slow, seen.timed, SLOW_SHARE) < risk:
         return (
-            f"{seen.slow} of {seen.frames} frames took longer than {slow_from_us(baseline, settings) / 1000:.1f} ms,"
+            f"{seen.slow} of {seen.timed} frames took longer than {slow_from_us(baseline, settings) / 1000:.1f} ms,"
             f" {settings.latency_ratio:g} times the 99th percentile of the model before it"
         )
     both = seen.alarms + baseline.alarms

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from edge.inspection import Inspection, Verdict
-from edge.models.probation import Advice, Baseline, Move, Seen, decide, slow_from_us
+from edge.models.probation import SETTLE_SECONDS, Advice, Baseline, Move, Seen, decide, slow_from_us
 from edge.models.recent import Recent
 from edge.models.settings import ProbationSettings
 from edge.models.swap import Lineup, State
@@ -95,13 +95,14 @@ class Watchman:
             trial = self._trial
             if trial is None or model.digest != trial.digest:
                 return
+            now = self._clock()
             if failed:
                 trial.seen = trial.seen.with_error()
             else:
                 trial.recent.add(latency_us, alarm=alarm)
-                slow = 0 < trial.slow_from_us < latency_us
-                trial.seen = trial.seen.with_frame(alarm=alarm, slow=slow)
-            now = self._clock()
+                slow = latency_us > trial.slow_from_us if trial.slow_from_us else None
+                settled = now - trial.began >= SETTLE_SECONDS
+                trial.seen = trial.seen.with_frame(alarm=alarm, slow=slow if settled else None)
             if trial.acting or now < trial.retry_at:
                 return
             advice = decide(trial.seen, trial.baseline, self._settings, now - trial.began)

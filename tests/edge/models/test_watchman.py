@@ -150,6 +150,28 @@ def test_what_is_decided_is_done_once_and_again_later_where_it_failed(
     assert hand.done == [(ONE, Move.CONFIRM)] * 2
 
 
+def test_a_model_that_is_far_slower_is_taken_back_once_the_switch_has_settled(
+    watchman: Watchman, hand: Hand, clock: Clock
+) -> None:
+    watchman.follow(serving(ONE, State.CONFIRMED))
+    for _ in range(150):
+        watchman.saw(inspection(ONE, us=1000))
+    watchman.follow(serving(TWO, State.ACTIVE))
+    for _ in range(200):
+        watchman.saw(inspection(TWO, us=5000))  # the old model is being put away
+    clock.now = 5.0
+    for _ in range(200):
+        watchman.saw(inspection(TWO, us=1500))
+    assert hand.done == []
+    report = watchman.report(TWO)
+    assert report is not None
+    assert (report.baseline_p99_us, report.p99_us, report.seconds) == (1000, 5000, 5.0)
+    while not hand.done:
+        watchman.saw(inspection(TWO, us=5000))
+    watchman.close()
+    assert hand.done[0] == (TWO, Move.ROLL_BACK)
+
+
 def test_a_torn_baseline_is_none(tmp_path: Path, hand: Hand, clock: Clock) -> None:
     for content in ("", "{", '{"digest": "x"', '{"digest": "x", "frames": 1, "alarms": 5, "p99_us": 0}'):
         (tmp_path / "baseline.json").write_text(content)
