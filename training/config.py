@@ -100,6 +100,8 @@ class TrainConfig:
     (`training.data.camera`): measured on the new domain's pictures, whatever is known about them. 0: none."""
     omnia: float = 0.0
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
+    surroundings: bool = False
+    """Whether areas beside a confirmed defect are taken as background (`training.data.surroundings`)."""
     healthy_share: float = 0.1
     """Of the annotated pictures drawn, how many are without defect."""
     healthy_new: float | None = None

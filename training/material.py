@@ -18,6 +18,7 @@ from training.data.mentoring import MentoringData
 from training.data.omnia import with_confident_background
 from training.data.prepared import Prepared, annotate_all
 from training.data.sample import Dataset
+from training.data.surroundings import with_surroundings
 from training.progress import OnProgress, Progress
 
 logger = logging.getLogger(__name__)
@@ -96,8 +97,11 @@ class Material:
         new_items: Sequence[Prepared] = ()
         if config.new_labels == "mentored" and isinstance(new, MentoringData):
             new_items = new.frames
+            if config.surroundings:
+                head = config.detector.head_for(config.detector.width, config.detector.height)
+                new_items = with_surroundings(new_items, head)
             if config.omnia and parent is not None:
-                new_items = with_confident_background(new.frames, parent.detector, below=config.omnia)
+                new_items = with_confident_background(new_items, parent.detector, below=config.omnia)
         elif config.new_labels == "full" and isinstance(new, Dataset):
             new_items = annotate_all(new, config.detector, one_more)
         camera: Camera | None = None
