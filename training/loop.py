@@ -32,7 +32,7 @@ from training.prefetch import batches
 from training.processes import ALONE, Processes
 from training.progress import HISTORY_NAME, REPORT_EVERY, Journal, OnProgress, Progress, mean_losses, silent
 from training.resume import FILE_NAME as STATE_NAME
-from training.resume import read_state, save_state
+from training.resume import clear_leftovers, read_state, save_state
 from training.watching import Guard
 
 logger = logging.getLogger(__name__)
@@ -136,6 +136,7 @@ class _Run:
         self.report = report if self.processes.first else silent
         if self.processes.first:
             out.mkdir(parents=True, exist_ok=True)
+            clear_leftovers(out)
         self.learner = Learner(
             self.config, material.parent, auxiliaries=auxiliaries, device=options.device, processes=self.processes
         )

@@ -43,6 +43,12 @@ def save_state(
     write_atomically(path, safetensors.torch.save(plain, {_KEY: text}))
 
 
+def clear_leftovers(folder: Path) -> None:
+    """Removes what a run left that was killed while it wrote a state; each such file is as large as one."""
+    for leftover in folder.glob(f".{FILE_NAME}.*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
 def read_state(content: bytes, *, fingerprint: str) -> Saved:
     """Reads the content of a saved state.
 

@@ -18,6 +18,9 @@ from training.progress import Progress
 
 STEPS = 60
 
+# One worker runs them all, so that what they share is made once.
+pytestmark = pytest.mark.xdist_group("curves")
+
 
 def history(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]

@@ -24,6 +24,9 @@ from training.floor import FloorConfig, FloorWatch
 from training.loop import RunOptions, train
 from training.material import Material
 
+# One worker runs them all, so that what they share is made once.
+pytestmark = pytest.mark.xdist_group("floor")
+
 figures = st.lists(st.floats(0, 1), min_size=1, max_size=40)
 
 

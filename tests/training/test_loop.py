@@ -65,6 +65,26 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
         train(config, squares(), None, tmp_path, options=RunOptions(resume=True))
 
 
+def test_a_state_half_written_by_a_killed_run_is_cleared_away(tmp_path: Path) -> None:
+    leftover = tmp_path / ".state.safetensors.4711.tmp"
+    leftover.write_bytes(b"half")
+    train(quick(tiny(), steps=2), squares(), None, tmp_path, options=RunOptions(save_every=1))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint.safetensors",
+        "history.jsonl",
+        "state.safetensors",
+    ]
+
+
+def test_the_state_of_a_run_with_another_parent_is_refused(tmp_path: Path) -> None:
+    config = quick(tiny(), recipe="transfer", from_parent=True, steps=2)
+    parents = [load(train(quick(tiny(), seed=seed), squares(), None, tmp_path / str(seed))) for seed in (0, 1)]
+    out = tmp_path / "child"
+    train(config, squares(), None, out, parent=parents[0], options=RunOptions(save_every=1, stop_after=1))
+    with pytest.raises(ValueError, match="train without --resume"):
+        train(config, squares(), None, out, parent=parents[1], options=RunOptions(resume=True))
+
+
 def test_transfer_starts_from_the_parents_weights(tmp_path: Path) -> None:
     config = quick(tiny())
     parent = load(train(config, squares(), None, tmp_path / "parent"))

@@ -27,6 +27,9 @@ from training.processes import ALONE, Processes, Share, announced
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# One worker runs them all, so that what they share is made once.
+pytestmark = pytest.mark.xdist_group("processes")
+
 MOVED = 1e-3
 """Tolerance: how far the weights of two processes may be from those of one, as a share of how far training moved them.
 Sums in another order differ in the seventh digit, and Adam divides by gradients that may be as small."""
