@@ -59,6 +59,8 @@ class FeedbackPlan:
     """Share of the frames without any detection that are shown as well, drawn at random."""
     show_from: float | None = None
     """Score from which detections are shown; None: the deployed thresholds."""
+    show_again_from: float | None = None
+    """The same from the second round on, when the model is a better one; None: as in the first."""
     show_to: float | None = None
     """Score up to which they are shown (what is surer costs clicks and teaches little); None: all."""
     budget_share: float | None = None
@@ -73,7 +75,7 @@ class FeedbackPlan:
             raise ValueError(f"feedback.rounds is {self.rounds}, expected 1 to 10")
         if not 0 <= self.audit <= 1:
             raise ValueError(f"feedback.audit is {self.audit}, expected 0 to 1")
-        for name in ("show_from", "show_to", "budget_share"):
+        for name in ("show_from", "show_again_from", "show_to", "budget_share"):
             value = getattr(self, name)
             if value is not None and not 0 < value <= 1:
                 raise ValueError(f"feedback.{name} is {value}, expected above 0 and at most 1")

@@ -8,7 +8,7 @@ from training.config import TrainConfig
 from training.models.config import DetectorConfig
 from training.recipes.asked import complete, missed, second_round, third_round, uncertain, wrong_class
 from training.recipes.beyond import distil, reliable, robust, teacher, transfer_dann, transfer_omnia
-from training.recipes.controls import longer, unbalanced, unspoken_is_healthy
+from training.recipes.controls import camera, longer, unbalanced, unspoken_is_healthy
 from training.recipes.paper import baseline, dann, healthy, mentored, omnia, transfer
 from training.recipes.station import full, recommended
 
@@ -39,6 +39,7 @@ RECIPES: Mapping[str, Recipe] = {
         third_round,
         full,
         longer,
+        camera,
         unspoken_is_healthy,
         unbalanced,
     )

@@ -1,4 +1,5 @@
-"""Rows that differ by what operators are asked to do. They learn as `transfer` does, of more or other answers."""
+"""Rows that differ by what operators are asked to do. They learn as `transfer` or `recommended` does, of more or other
+answers."""
 
 from __future__ import annotations
 
@@ -28,10 +29,10 @@ def missed(detector: DetectorConfig) -> TrainConfig:
 
 
 def complete(detector: DetectorConfig) -> TrainConfig:
-    """Every frame searched: missed defects tapped, then the frame called complete or healthy, and both taught."""
-    start = wrong_class(detector)
+    """As `recommended`, with every frame searched: missed defects tapped, then the frame called complete or healthy."""
+    start = recommended(detector)
     plan = dataclasses.replace(start.feedback, frames="complete", audit=1.0)
-    return dataclasses.replace(start, recipe="complete", whole_frames=True, feedback=plan)
+    return dataclasses.replace(start, recipe="complete", feedback=plan)
 
 
 def second_round(detector: DetectorConfig) -> TrainConfig:

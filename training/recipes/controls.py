@@ -7,6 +7,7 @@ import dataclasses
 from training.config import TrainConfig
 from training.models.config import DetectorConfig
 from training.recipes.paper import mentored, transfer
+from training.recipes.station import CAMERA_SHARE
 
 
 def unbalanced(detector: DetectorConfig) -> TrainConfig:
@@ -18,6 +19,11 @@ def longer(detector: DetectorConfig) -> TrainConfig:
     """As long and from the same weights as `transfer`, without a single click."""
     start = transfer(detector)
     return dataclasses.replace(start, recipe="longer", new_labels="none")
+
+
+def camera(detector: DetectorConfig) -> TrainConfig:
+    """As `longer`, with original pictures shown as the new camera takes them: what that is worth without a click."""
+    return dataclasses.replace(longer(detector), recipe="camera", camera=CAMERA_SHARE)
 
 
 def unspoken_is_healthy(detector: DetectorConfig) -> TrainConfig:

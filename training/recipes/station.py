@@ -10,9 +10,17 @@ from training.recipes.paper import transfer
 
 
 def recommended(detector: DetectorConfig) -> TrainConfig:
-    """Transfer, taught by single answers and by whole frames."""
-    plan = FeedbackPlan(gestures="classes", frames="healthy")
-    return dataclasses.replace(transfer(detector), recipe="recommended", whole_frames=True, feedback=plan)
+    """Transfer, taught by single answers and by whole frames; beside a confirmed defect is background; and half of the
+    original pictures are shown as the new camera takes them."""
+    plan = FeedbackPlan(gestures="classes", frames="healthy", show_again_from=SHOW_AGAIN_FROM)
+    return dataclasses.replace(
+        transfer(detector),
+        recipe="recommended",
+        whole_frames=True,
+        surroundings=True,
+        camera=CAMERA_SHARE,
+        feedback=plan,
+    )
 
 
 def full(detector: DetectorConfig) -> TrainConfig:
@@ -24,3 +32,9 @@ def full(detector: DetectorConfig) -> TrainConfig:
         new_labels="full",
         objective=dataclasses.replace(start.objective, background_new=start.objective.background),
     )
+
+
+CAMERA_SHARE = 0.5
+SHOW_AGAIN_FROM = 0.3
+"""Score from which a second round asks: the model has learned to be silent where nothing is, and what it still doubts
+is mostly a defect."""

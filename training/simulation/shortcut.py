@@ -116,6 +116,7 @@ class Shortcut:
         self._sides = usual_sides(list(self._truth.values()))
         self._known: dict[str, _Known] = {}
         self._sequence = 0
+        self._rounds = 0
         self.seconds = 0.0
         """Of the operator's time until now."""
 
@@ -131,6 +132,7 @@ class Shortcut:
             ask: the model.
             on_picture: called with pictures done and pictures in all.
         """
+        self._rounds += 1
         clicks: collections.Counter[str] = collections.Counter()
         before, frames = self.seconds, 0
         limit = self._plan.budget_share
@@ -221,6 +223,8 @@ class Shortcut:
 
     def _shown(self, answer: Answer) -> Found:
         low, high = self._plan.show_from, self._plan.show_to
+        if self._rounds > 1 and self._plan.show_again_from is not None:
+            low = self._plan.show_again_from
         found = answer.deployed
         if low is not None:
             found = at_thresholds(answer.found, np.full(len(self._mentoring.classes), low, np.float32))
