@@ -68,7 +68,10 @@ def _parser() -> argparse.ArgumentParser:
 
     data = argparse.ArgumentParser(add_help=False)
     data.add_argument(
-        "--data", required=True, metavar="KIND:PLACE", help="deeppcb, magnetic_tile, synthetic, coco or yolo"
+        "--data",
+        required=True,
+        metavar="KIND:PLACE",
+        help="deeppcb, magnetic_tile, synthetic, coco or yolo; PLACE may be s3://...",
     )
     data.add_argument("--new", metavar="KIND:PLACE", help="the new domain's set, where --data is a single set")
     data.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
