@@ -110,7 +110,8 @@ def count_of(serving: Sequence[Detection], candidate: Sequence[Detection]) -> Cl
 def standing_of(seen: Disagreement, limits: ShadowSettings) -> tuple[Standing, tuple[str, ...]]:
     """Where a candidate stands, and what speaks against it, in words.
 
-    Failures count from the first frame on; shares are judged when there are as many frames as the station asks for.
+    Failures count from the first frame on; shares are judged when there are as many frames as the station asks for, and
+    not at all where it asks for none: then the shadow is somebody's own wish to look.
     """
     if seen.failed > limits.most_failures:
         return Standing.FAILED, (
@@ -118,13 +119,15 @@ def standing_of(seen: Disagreement, limits: ShadowSettings) -> tuple[Standing, t
         )
     if seen.frames < limits.frames:
         return Standing.WAITING, (f"it has answered {seen.frames} of {limits.frames} live frames",)
+    if not limits.frames:
+        return Standing.PASSED, ()
     found = [
         f"{count} of {seen.frames} frames ({count / seen.frames:.1%}) go from {change}, {limit:.1%} allowed"
         for count, limit, change in (
             (seen.reject_to_pass, limits.most_reject_to_pass, "REJECT to PASS"),
             (seen.pass_to_reject, limits.most_pass_to_reject, "PASS to REJECT"),
         )
-        if seen.frames and count / seen.frames > limit
+        if count / seen.frames > limit
     ]
     for name, count in sorted(seen.classes.items()):
         if count.lost > limits.most_lost:

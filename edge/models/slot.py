@@ -40,9 +40,14 @@ _JOIN_SECONDS = 30.0
 
 
 def stand_back(niceness: int) -> None:
-    """Lets other threads go before the calling one (Linux: niceness is a thread's own); elsewhere nothing happens."""
+    """Lets other threads go before the calling one (Linux: niceness is a thread's own); elsewhere nothing happens.
+
+    Args:
+        niceness: beyond what the thread has already.
+    """
     if niceness and sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + niceness))
 
 
 class Answer(NamedTuple):

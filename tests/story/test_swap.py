@@ -18,6 +18,7 @@ from lineside.client.inspection import InspectionClient
 from lineside.client.models import ModelsClient
 from lineside.package import Package
 from lineside.reasons import ContractError, Reason
+from lineside.v1 import inspection_pb2, model_pb2
 from loop.station import StationProcess
 
 pytestmark = pytest.mark.story
@@ -63,6 +64,39 @@ def test_an_older_model_than_the_confirmed_one_is_refused_by_a_running_station(t
         models.confirm(new.digest)
         assert refusal(lambda: models.push(old.folder)) is Reason.PKG_ROLLBACK
         assert models.list()[0].model.digest == new.digest
+
+
+def test_a_running_station_shows_a_shadow_takes_a_bad_model_back_and_says_who_did_what(tmp_path: Path) -> None:
+    one = packages.make_anchor_package(tmp_path / "one")
+    eager = packages.make_anchor_package(tmp_path / "eager", version="1.1.0", bias=0.3)
+    dark = packages.picture(brightness=0.3)  # a sound part to the first model, and not to the second
+    with StationProcess(tmp_path / "station", config()) as station:
+        target = station.addresses.grpc
+        with ModelsClient(target, actor="ada@desk") as models, InspectionClient(target) as client:
+            models.activate(models.push(one.folder).model.digest)
+            models.confirm(one.digest)
+            models.push(eager.folder)
+            models.prepare(eager.digest, shadow=True)
+
+            def status_of(digest: str) -> model_pb2.ModelStatus:
+                return models.describe(digest).status
+
+            while status_of(eager.digest).shadow.pass_to_reject < 10:
+                assert client.inspect_pixels(dark).verdict == inspection_pb2.VERDICT_PASS
+            # Nobody has set a limit here, so it may serve all the same; the line then tells that it should not.
+            models.activate(eager.digest)
+            while client.inspect_pixels(dark).model.digest == eager.digest:
+                pass
+            assert client.inspect_pixels(dark).verdict == inspection_pb2.VERDICT_PASS
+            assert "times as often" in status_of(eager.digest).message
+            deeds = [(entry.action, entry.outcome) for entry in models.audit()]
+            actors = {entry.action: entry.actor for entry in models.audit()}
+    assert deeds == [
+        (action, "done")
+        for action in ("start", "push", "activate", "confirm", "push", "prepare", "activate", "rollback")
+    ]
+    assert actors["activate"].startswith("ada@desk (ipv4:127.0.0.1")
+    assert actors["rollback"] == "station"
 
 
 def swap_until_killed(target: str, made: tuple[Package, Package]) -> None:

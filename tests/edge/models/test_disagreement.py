@@ -69,6 +69,12 @@ def test_nothing_is_judged_before_there_are_enough_frames_but_failures() -> None
     assert standing_of(lost.with_failure("NaN"), limits)[1] == ("it failed on 1 live frames, 0 allowed: NaN",)
 
 
+def test_where_no_shadow_is_asked_for_only_failures_speak_against_one() -> None:
+    counted = seen(([], [found("dent", 0, 0, 10)]))
+    assert standing_of(counted, ShadowSettings()) == (Standing.PASSED, ())
+    assert standing_of(counted.with_failure("NaN"), ShadowSettings())[0] is Standing.FAILED
+
+
 @pytest.mark.parametrize(
     ("limits", "word"),
     [
