@@ -114,7 +114,7 @@ def trial(seed: int, options: Options, folder: Path) -> list[dict[str, Any]]:
         recipe = "reliable" if way == "reliable" else "transfer"
         made = train(config(recipe, options.steps), experiment.train, lessons, folder / way, parent=parent)
         row = _measured(way, seed, made, experiment.eval_new)
-        wrong = _share_of_wrong(lessons, _lessons("clean", experiment.mentoring, seed, path, network))
+        wrong = share_of_wrong(lessons, _lessons("clean", experiment.mentoring, seed, path, network))
         operators = {name: dict(values) for name, values in lessons.account.operators.items()}
         rows.append({**row, "wrong": wrong, "answers": lessons.account.answers.used, "operators": operators})
     return rows
@@ -137,7 +137,7 @@ def _lessons(way: str, mentoring: Dataset, seed: int, baseline: Path, network: D
     )
 
 
-def _share_of_wrong(lessons: MentoringData, truth: MentoringData) -> float:
+def share_of_wrong(lessons: MentoringData, truth: MentoringData) -> float:
     """Of the weight of spoken, known areas, how much lies on states that the clean answers contradict."""
     right = dict(zip(truth.frame_ids, truth.frames, strict=True))
     wrong = whole = 0.0

@@ -11,6 +11,7 @@ from support.mentored_line import Line
 from support.mentoring import settings as log_settings
 from support.scripted import scripted
 
+from benchmarks.reliability import share_of_wrong
 from edge.mentoring.log import MentoringLog
 from lineside.log_snapshot import read_snapshot
 from lineside.records import Gesture
@@ -162,10 +163,10 @@ CREW = (
 )
 
 
-def shift(seed: int, *, pictures: int = 110, repeats: float = 0.4) -> Shortcut:
+def shift(seed: int, *, pictures: int = 110, repeats: float = 0.4, crew: tuple[Member, ...] = CREW) -> Shortcut:
     """Three operators on one stream."""
     data, config = squares(pictures, seed=seed), tiny()
-    shortcut = Shortcut(data, Character(), FeedbackPlan(gestures="binary"), seed=seed, crew=CREW, repeats=repeats)
+    shortcut = Shortcut(data, Character(), FeedbackPlan(gestures="binary"), seed=seed, crew=crew, repeats=repeats)
     shortcut.round(scripted(data, config))
     return shortcut
 
@@ -190,3 +191,19 @@ def test_within_two_hundred_answers_each_the_bad_operator_stands_apart() -> None
         assert max(given.values()) <= 200
         apart.append(numbers["bob"]["high"] < min(numbers["ada"]["low"], numbers["bea"]["low"]))
     assert np.mean(apart) >= 7 / 8
+
+
+def test_reliability_takes_most_of_the_weight_off_wrong_answers_and_most_of_the_disputes_back() -> None:
+    perfect = tuple(Member(name=member.name, character=Character()) for member in CREW)
+    plain, weighed, taught = [], [], []
+    for seed in range(3):
+        truth = shift(seed, repeats=0.2, crew=perfect).lessons(tiny(), whole_frames=False)
+        noisy = shift(seed, repeats=0.2)
+        transfer = noisy.lessons(tiny(), whole_frames=False)
+        reliable = noisy.lessons(tiny(), whole_frames=False, reliability=True)
+        plain.append(share_of_wrong(transfer, truth))
+        weighed.append(share_of_wrong(reliable, truth))
+        taught.append((transfer.account.judgements.used, reliable.account.judgements.used))
+    assert np.mean(plain) > 0.05
+    assert np.mean(weighed) < 0.7 * np.mean(plain)
+    assert all(more > less for less, more in taught)
