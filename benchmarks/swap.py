@@ -9,7 +9,8 @@ not those of the model whose digest they carry (the answers are known beforehand
 were refused for exactly their reason while the model before went on serving. `p99_ratio` is the 99th percentile of
 answers asked for during a swap over that of answers in the pauses between swaps, which lie side by side, so that what
 else the machine does falls on both. `rss_growth_mb` is the station's memory at the end over that before the first of
-them, after each package had served once; both when everything has settled.
+them, after each package had served once; both when everything has settled. It holds the station's ring of events, too,
+which grows with every answer until it is full (32 MB).
 """
 
 from __future__ import annotations

@@ -136,6 +136,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 log=log,
                 pictures=pipeline.pictures,
                 slot=manager.slot,
+                swaps=manager.list,
             )
             panel_address = (await stack.enter_async_context(PanelServer(parts))).address
         for camera in cameras.values():

@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from edge.mentoring.log import StorageHealth
 from edge.panel.board import Board
 from edge.panel.parts import PanelParts
-from edge.panel.wire import Json, model_json
+from edge.panel.wire import Json, model_json, swap_json
 from lineside.v1 import inspection_pb2
 
 logger = logging.getLogger(__name__)
@@ -140,6 +140,7 @@ class Hub:
             "station": self._parts.station,
             "boot_id": self._parts.bus.boot_id,
             "model": None if serving is None else model_json(serving.package),
+            "swap": swap_json(self._parts.swaps()),
             "storage": storage,
             **self.board.to_json(),
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from starlette.requests import HTTPConnection
 
@@ -13,6 +13,7 @@ from edge.models.slot import ModelSlot
 from edge.panel.settings import PanelSettings
 from edge.pictures import LatestPictures
 from lineside.reasons import ContractError, Reason
+from lineside.v1 import model_pb2
 
 Identify = Callable[[HTTPConnection, str], str]
 """The operator behind a connection, given the name the page claims. Raises ContractError (ROLE, UNAUTHENTICATED).
@@ -29,6 +30,8 @@ class PanelParts:
     log: MentoringLog
     pictures: LatestPictures
     slot: ModelSlot
+    swaps: Callable[[], Sequence[model_pb2.ModelStatus]] = tuple
+    """Every package as it stands now, quickly: whether one is on probation or in shadow is shown."""
     identify: Identify | None = None
     """None: the name chosen on the page is believed, as far as the settings allow it."""
 

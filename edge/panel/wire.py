@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from google.protobuf import json_format
@@ -10,7 +11,7 @@ from google.protobuf import json_format
 from lineside.package import Package
 from lineside.reasons import Code, ContractError, Reason
 from lineside.records import BoxTuple, FeedbackEvent, RecordedDetection, RecordedFrame
-from lineside.v1 import inspection_pb2, mentoring_pb2
+from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2
 
 Json = dict[str, Any]
 
@@ -155,6 +156,34 @@ def model_json(package: Package) -> Json:
         "digest": package.digest,
         "classes": list(package.class_names),
     }
+
+
+def swap_json(statuses: Sequence[model_pb2.ModelStatus]) -> Json:
+    """The serving model's probation and the candidate in shadow, each None where there is none."""
+    shown: Json = {"probation": None, "shadow": None}
+    for status in statuses:
+        name = f"{status.model.name} {status.model.version}"
+        if status.serving and status.HasField("probation"):
+            trial = status.probation
+            shown["probation"] = {
+                "name": name,
+                "frames": trial.frames,
+                "alarms": trial.alarms,
+                "errors": trial.errors,
+                "baseline_frames": trial.baseline_frames,
+                "baseline_alarms": trial.baseline_alarms,
+            }
+        if status.state == model_pb2.MODEL_STATE_SHADOW and status.HasField("shadow"):
+            shadow = status.shadow
+            shown["shadow"] = {
+                "name": name,
+                "frames": shadow.frames,
+                "wanted": shadow.wanted,
+                "dropped": shadow.dropped,
+                "pass_to_reject": shadow.pass_to_reject,
+                "reject_to_pass": shadow.reject_to_pass,
+            }
+    return shown
 
 
 def _numbers(box: BoxTuple) -> list[float]:

@@ -27,6 +27,13 @@ def test_the_figures_are_those_of_the_committed_report() -> None:
     kills = json.loads((ROOT / "docs" / "reports" / "kill.json").read_text())
     assert f"killed {kills['kills']} times lost none of {kills['acknowledged']:,} acknowledged" in README
     assert kills["lost"] == kills["duplicated"] == 0
+    swaps = json.loads((ROOT / "docs" / "reports" / "swap.json").read_text())
+    assert f"Of {swaps['swaps']} swaps under load none failed any of {swaps['requests']:,} requests" in README
+    assert f"the {swaps['refused']} with bad packages were refused" in README
+    assert swaps["failed"] == swaps["mixed"] == 0
+    assert swaps["p99_ratio"] <= 2
+    assert swaps["rss_growth_mb"] <= 10
+    assert swaps["rollback_ms"] < 1000
 
 
 COMMANDS = sorted(set(re.findall(r"^(?:lineside|python export/build_engine\.py) .*?(?= +#|$)", README, re.MULTILINE)))

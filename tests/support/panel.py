@@ -29,7 +29,7 @@ from edge.pictures import LatestPictures
 from lineside.ids import detection_id, new_frame_id
 from lineside.package import Package
 from lineside.records import BoxTuple, FeedbackEvent
-from lineside.v1 import inspection_pb2
+from lineside.v1 import inspection_pb2, model_pb2
 from loop.ports import steady_address
 
 Found = tuple[str, float, BoxTuple]
@@ -64,6 +64,8 @@ class Line:
         # It may be stopped and started again under an open page.
         self.settings = PanelSettings(**({"listen": steady_address()} | panel))
         self.slot = Slot()
+        self.swaps: list[model_pb2.ModelStatus] = []
+        """What the station's manager would tell of its models."""
         self.packages = 0
         self.classes = classes
         self.number = 0
@@ -96,6 +98,7 @@ class Line:
             log=self.log,
             pictures=self.pictures,
             slot=self.slot,  # type: ignore[arg-type]
+            swaps=lambda: self.swaps,
         )
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), name="test-panel")

@@ -14,7 +14,7 @@ export function showHealth(status, { connected, unsaved, durable, operator }) {
   /** @type {Line[]} */
   const lines = [{ level: connected ? "good" : "bad", name: "connection", text: say(connected ? "connected" : "lost"), detail: status?.station }];
   if (status !== null) {
-    lines.push(modelLine(status), ...cameraLines(status), storageLine(status));
+    lines.push(modelLine(status), ...swapLines(status), ...cameraLines(status), storageLine(status));
   }
   if (unsaved > 0) lines.push({ level: "warn", name: "unsaved", text: say("not_saved", { count: unsaved }) });
   if (!durable) lines.push({ level: "warn", name: "store", text: say("no_browser_store") });
@@ -39,6 +39,47 @@ function modelLine({ model }) {
   if (model === null) return { level: "bad", name: "model", text: say("no_model") };
   // Eight digits of the digest: enough to tell two models apart on a screen.
   return { level: "good", name: "model", text: `${model.name} ${model.version}`, detail: model.digest.replace("sha256:", "").slice(0, 8) };
+}
+
+/**
+ * The serving model's probation, and a candidate beside it.
+ * @param {import("./types.js").Status} status
+ * @returns {Line[]}
+ */
+function swapLines({ swap: { probation, shadow } }) {
+  /** @type {Line[]} */
+  const lines = [];
+  if (probation !== null) {
+    const { frames, alarms, errors, baseline_frames, baseline_alarms } = probation;
+    lines.push({
+      level: errors > 0 ? "warn" : "good",
+      name: "probation",
+      text: say("on_probation"),
+      detail: say("share_rejected", { now: share(alarms, frames), before: share(baseline_alarms, baseline_frames) }),
+    });
+  }
+  if (shadow !== null) {
+    lines.push({
+      level: "good",
+      name: "shadow",
+      text: say("in_shadow", { name: shadow.name }),
+      detail: say("shadow_flips", {
+        frames: shadow.wanted > 0 ? `${shadow.frames}/${shadow.wanted}` : shadow.frames,
+        fewer: shadow.reject_to_pass,
+        more: shadow.pass_to_reject,
+      }),
+    });
+  }
+  return lines;
+}
+
+/**
+ * @param {number} some
+ * @param {number} all
+ * @returns {string}
+ */
+function share(some, all) {
+  return all > 0 ? `${Math.round((100 * some) / all)} %` : "–";
 }
 
 /**

@@ -24,7 +24,16 @@
 /** @typedef {{frame: KeptFrame, detections: Found[], events: Said[], models: Record<string, Model>}} FrameRecord */
 /** @typedef {{name: string, state: "running" | "lost" | "ended", message: string, last: Decision | null}} CameraLine */
 /**
+ * @typedef {{name: string, frames: number, alarms: number, errors: number, baseline_frames: number,
+ *   baseline_alarms: number}} Probation
+ */
+/**
+ * @typedef {{name: string, frames: number, wanted: number, dropped: number, pass_to_reject: number,
+ *   reject_to_pass: number}} Shadow
+ */
+/**
  * @typedef {{station: string, boot_id: string, beat: number, now_unix_ms: number, model: Model | null,
+ *   swap: {probation: Probation | null, shadow: Shadow | null},
  *   storage: {state: "ok" | "full" | "fault", trouble: string, kept: number, said: number}, cameras: CameraLine[],
  *   counts: {PASS: number, REJECT: number, NO_VERDICT: number},
  *   recent: {sequence: number, verdict: string}[]}} Status

@@ -12,9 +12,9 @@ from edge.panel.board import MOST_CAMERAS, RECENT, Board
 from edge.panel.frames import Recent, View, cut, parse_view
 from edge.panel.parts import chosen_name
 from edge.panel.settings import PanelSettings
-from edge.panel.wire import http_status, parse_claim, parse_feedback
+from edge.panel.wire import http_status, parse_claim, parse_feedback, swap_json
 from lineside.reasons import ContractError, Reason
-from lineside.v1 import inspection_pb2, mentoring_pb2
+from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2, swap_pb2
 
 
 @pytest.mark.parametrize("listen", ["8080", "host:", ":80", "host:http", "host:70000"])
@@ -165,3 +165,26 @@ def test_a_claim_that_is_none_is_refused(body: bytes) -> None:
 
 def test_every_reason_has_an_http_status_that_is_an_error() -> None:
     assert {http_status(reason) for reason in Reason} <= {400, 401, 403, 404, 409, 500, 503, 504}
+
+
+def test_a_probation_and_a_shadow_are_shown_with_what_was_counted() -> None:
+    ref = model_pb2.ModelRef(name="tiles", version="1.1.0")
+    trial = model_pb2.ModelStatus(
+        model=ref,
+        serving=True,
+        probation=swap_pb2.ProbationReport(frames=40, alarms=4, errors=1, baseline_frames=1000, baseline_alarms=50),
+    )
+    beside = model_pb2.ModelStatus(
+        model=ref,
+        state=model_pb2.MODEL_STATE_SHADOW,
+        shadow=swap_pb2.ShadowReport(frames=3, wanted=200, dropped=2, pass_to_reject=1, reject_to_pass=2),
+    )
+    given_up = model_pb2.ModelStatus(model=ref, state=model_pb2.MODEL_STATE_BUILT, shadow=beside.shadow)
+    shown = swap_json([trial, beside, given_up])
+    assert shown["probation"] == {
+        "name": "tiles 1.1.0", "frames": 40, "alarms": 4, "errors": 1, "baseline_frames": 1000, "baseline_alarms": 50,
+    }  # fmt: skip
+    assert shown["shadow"] == {
+        "name": "tiles 1.1.0", "frames": 3, "wanted": 200, "dropped": 2, "pass_to_reject": 1, "reject_to_pass": 2,
+    }  # fmt: skip
+    assert swap_json([given_up]) == {"probation": None, "shadow": None}
