@@ -7,6 +7,8 @@ it has shown is lost when it is given up for another or the station stops: it be
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,8 +23,8 @@ from edge.models.disagreement import Standing
 from edge.models.prover import EngineError, Prover
 from edge.models.roster import STATION, Roster
 from edge.models.settings import ModelsSettings, ReplaySettings
-from edge.models.shadow import NICENESS, JudgeVerdict, Shadow
-from edge.models.slot import ServingModel, stand_back
+from edge.models.shadow import JudgeVerdict, Shadow
+from edge.models.slot import ServingModel
 from edge.models.swap import Event, Lineup, State
 from lineside.pixels import Pixels
 from lineside.reasons import ContractError, Reason
@@ -47,6 +49,9 @@ _NO_WORD_AGAINST_IT = (
 """Troubles of the station, or somebody was quicker: the package may try again."""
 
 Report = TypeVar("Report", swap_pb2.ReplayReport, swap_pb2.ShadowReport)
+
+
+_NICENESS = 10
 
 
 class _Stopped(Exception):  # noqa: N818
@@ -127,7 +132,6 @@ class Candidacy:
         job.stop.set()
         job.counted.set()
         job.thread.join()
-
         self._unload(job, actor)
 
     def offer(self, frame: Frame, inspection: Inspection) -> None:
@@ -151,9 +155,9 @@ class Candidacy:
         return self._replays.get(digest), self._shadows.get(digest)
 
     def _run(self, job: _Job) -> None:
-        stand_back(NICENESS)
+        _stand_back()
         try:
-            with self._prover.load(job.digest, niceness=NICENESS) as model:
+            with self._prover.load(job.digest) as model:
                 if job.replay and self._roster.lineup.get(job.digest).state is State.WARMED:
                     self._replay(job, model)
                     self._advance(job, Event.REPLAYED)
@@ -244,6 +248,16 @@ class Candidacy:
             finally:
                 _keep(self._shadows, job.digest, shadow.report())
                 job.beside = None
+
+
+def _stand_back() -> None:
+    """Lets other threads go before the calling one and all it starts from now on.
+
+    Linux alone: niceness is a thread's own there, and inherited. It counts from where the station already stands.
+    """
+    if sys.platform == "linux":
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + _NICENESS))
 
 
 def _keep(reports: dict[str, Report], digest: str, report: Report) -> None:

@@ -172,6 +172,7 @@ class ModelManager:
                 self._candidacy.stop(actor)
                 self._intake.prove(digest, actor, policy)
                 self._candidacy.start(digest, actor, replay=policy.replay, shadow=policy.shadow or shadow)
+        self._tidy()  # what was warmed up is put away again: the candidate has an engine of its own
         return self.status(digest)
 
     def activate(self, digest: str, actor: str) -> model_pb2.ModelStatus:

@@ -85,12 +85,8 @@ class Prover:
         """
         self._trials.run(self._store.folder(digest))
 
-    def load(self, digest: str, *, niceness: int = 0) -> ServingModel:
+    def load(self, digest: str) -> ServingModel:
         """A stored package, loaded, which has met its golden cases in the runtime that will serve.
-
-        Args:
-            digest: of the package.
-            niceness: of its engine, as `ServingModel`.
 
         Raises:
             ContractError: as `open`, and PKG_PARITY, PKG_NAN, STORAGE_FAULT.
@@ -102,16 +98,14 @@ class Prover:
                 raise ContractError(Reason.PKG_HASH, "the package on the disk is not the one that was received")
             cases = golden.unpack(package.read(GOLDEN_NAME), package.manifest)
             try:
-                return self._warmed(package, cases, niceness)
+                return self._warmed(package, cases)
             except BackendError as error:
                 raise EngineError(error) from error
 
-    def _warmed(self, package: Package, cases: Sequence[golden.GoldenCase], niceness: int) -> ServingModel:
+    def _warmed(self, package: Package, cases: Sequence[golden.GoldenCase]) -> ServingModel:
         settings = self._settings
         model = ServingModel(
-            package,
-            lambda graph: self._open_backend(settings.backend, graph, threads=settings.threads),
-            niceness=niceness,
+            package, lambda graph: self._open_backend(settings.backend, graph, threads=settings.threads)
         )
         try:
             check_golden(package.manifest, cases, model.run)

@@ -1,6 +1,7 @@
 """A candidate beside the serving model, on live frames: it stands back, drops what it is too busy for, and is counted.
 
-Its thread and its engine yield to those that serve (niceness), at most one frame waits, and nobody waits for it.
+Its thread and its engine are started by a thread that stands back (candidate.py) and so do the same; at most one frame
+waits for it, and it is waited for by nobody.
 """
 
 from __future__ import annotations
@@ -16,12 +17,11 @@ from edge.frame import Frame
 from edge.inspection import Detection, Inspection, Verdict
 from edge.models.disagreement import Disagreement, Standing, report_of, standing_of
 from edge.models.settings import ShadowSettings
-from edge.models.slot import ServingModel, stand_back
+from edge.models.slot import ServingModel
 from lineside.v1 import swap_pb2
 
 _LOGGER = logging.getLogger(__name__)
 
-NICENESS = 10
 _WAITING = 1
 _JOIN_SECONDS = 30.0
 
@@ -92,7 +92,6 @@ class Shadow:
             _LOGGER.error("%s did not end within %.0f s", self._thread.name, _JOIN_SECONDS)
 
     def _run(self) -> None:
-        stand_back(NICENESS)
         while (taken := self._frames.get()) is not None and not self._stop.is_set():
             seen = self._compare(*taken)
             model = taken[1].model

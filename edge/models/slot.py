@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections import Counter
@@ -39,17 +37,6 @@ Outputs = Mapping[str, NDArray[np.generic]]
 _JOIN_SECONDS = 30.0
 
 
-def stand_back(niceness: int) -> None:
-    """Lets other threads go before the calling one (Linux: niceness is a thread's own); elsewhere nothing happens.
-
-    Args:
-        niceness: beyond what the thread has already.
-    """
-    if niceness and sys.platform == "linux":
-        thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + niceness))
-
-
 class Answer(NamedTuple):
     """What a model says about one frame; boxes of `found` are in model pixels."""
 
@@ -71,14 +58,12 @@ class EngineThread:
     Args:
         name: of the thread.
         open_engine: makes the backend; called in the thread.
-        niceness: how far it stands back behind other threads, 0 to 19; its engine's own threads inherit that.
 
     Raises:
         Exception: whatever `open_engine` raised.
     """
 
-    def __init__(self, name: str, open_engine: Callable[[], Backend], niceness: int = 0) -> None:
-        self._niceness = niceness
+    def __init__(self, name: str, open_engine: Callable[[], Backend]) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
@@ -115,7 +100,6 @@ class EngineThread:
 
     def _run(self, open_engine: Callable[[], Backend], opened: concurrent.futures.Future[None]) -> None:
         try:
-            stand_back(self._niceness)
             backend = open_engine()
         except BaseException as error:  # reaches whoever waits in __init__
             opened.set_exception(error)
@@ -141,19 +125,16 @@ class ServingModel:
     Args:
         package: verified.
         open_engine: makes the backend for the package's graph; called in the engine's own thread.
-        niceness: of that thread, as `EngineThread`; for models that only look on.
     """
 
-    def __init__(self, package: Package, open_engine: Callable[[bytes], Backend], *, niceness: int = 0) -> None:
+    def __init__(self, package: Package, open_engine: Callable[[bytes], Backend]) -> None:
         manifest = package.manifest
         self.package = package
         self.identity = ModelIdentity(name=manifest.name, version=manifest.version, digest=package.digest)
         self.thresholds: NDArray[np.float32] = np.array([item.threshold for item in manifest.classes], np.float32)
         self._head = package.head
         # The bytes are read, and checked once more, in the thread that parses them.
-        self._engine = EngineThread(
-            f"engine {package.digest[7:19]}", lambda: open_engine(package.read("model.onnx")), niceness
-        )
+        self._engine = EngineThread(f"engine {package.digest[7:19]}", lambda: open_engine(package.read("model.onnx")))
 
     def preprocess(self, pixels: Pixels) -> tuple[NDArray[np.uint8], Letterbox]:
         """The model's input (1, H, W, C) for a frame of uint8 (h, w) or (h, w, 3), and its geometry."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -137,7 +139,7 @@ def test_a_candidate_that_fails_on_a_live_frame_is_refused(tmp_path: Path, told:
         wait_until(lambda: states(models)["1.1.0"] == "SHADOW")
         ill.set()
         Line(models).run_until(lambda: states(models)["1.1.0"] == "REFUSED")
-        assert "failed on 1 live frames, 0 allowed: ContractError: PKG_NAN" in models.status(new.digest).message
+        assert "live frames, 0 allowed: ContractError: PKG_NAN" in models.status(new.digest).message
 
 
 def test_a_shadow_begins_anew_when_another_model_serves(tmp_path: Path, told: Told, old: Package) -> None:
@@ -225,3 +227,23 @@ def test_a_shadow_without_a_serving_model_is_refused(tmp_path: Path, told: Told,
         with pytest.raises(ContractError, match="needs a serving model") as caught:
             models.prepare(old.digest, ACTOR, shadow=True)
         assert caught.value.reason is Reason.NO_MODEL
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="niceness is a thread's own on Linux alone")
+def test_a_candidates_threads_stand_back_and_those_that_serve_do_not(tmp_path: Path, told: Told, old: Package) -> None:
+    new = make(tmp_path, "1.1.0", 0.1)
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    with manager(tmp_path / "data", told) as models:
+        serve(models, old)
+        push(models, new.folder)
+        models.prepare(new.digest, ACTOR, shadow=True)
+        wait_until(lambda: models.status(new.digest).HasField("shadow"))
+        nice = {
+            thread.name: os.getpriority(os.PRIO_PROCESS, thread.native_id) - ours
+            for thread in threading.enumerate()
+            if thread.native_id is not None
+        }
+    short = new.digest[7:19]
+    expected = min(10, 19 - ours)
+    assert [nice[f"{kind} {short}"] for kind in ("candidate", "shadow")] == [expected] * 2
+    assert nice[f"engine {old.digest[7:19]}"] == 0
