@@ -53,6 +53,10 @@ class Audit:
         self._number, self._last = 0, NOTHING_BEFORE
         for line, entry in _lines(path):
             self._number, self._last = entry.number, _digest(line)
+        self.changed_before = tuple(broken_links(path))
+        """Numbers of the entries that do not fit the line before them: it was changed, or lines were taken out."""
+        if self.changed_before:
+            _LOGGER.error("the audit was changed before the entries %s", ", ".join(map(str, self.changed_before)))
         self._torn = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size > 0
 
     def note(

@@ -107,7 +107,9 @@ class ModelManager:
         """Restores what served before. If that model cannot serve, the one before it does, and so on."""
         self._arrivals.clean()
         self._roster.restore(self._store.digests(), self._intake.adopt)
-        self._note("start", STATION, self._roster.lineup.serving or "")
+        changed = ", ".join(map(str, self._audit.changed_before))
+        said = f"this audit was changed before the entries {changed}" if changed else ""
+        self._note("start", STATION, self._roster.lineup.serving or "", said)
         self._tidy()
 
     def push(

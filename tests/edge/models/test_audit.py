@@ -42,6 +42,7 @@ def test_a_line_that_was_changed_or_taken_out_shows(tmp_path: Path) -> None:
     document["actor"] = "nobody"
     path.write_bytes(b"".join([*lines[:3], json.dumps(document).encode() + b"\n", lines[4]]))
     assert broken_links(path) == [5]
+    assert Audit(path).changed_before == (5,)
 
 
 @pytest.mark.parametrize("kept", [0, 1, 20])
