@@ -34,7 +34,7 @@ from training.table1.result import FILE_NAME, RoundResult, RunResult, read_resul
 RUNS = "runs"
 ROUND_NAME = "round.json"
 SETTINGS_NAME = "settings.json"
-SAVE_EVERY = 200
+SAVE_EVERY = 100
 """Steps between two states that a killed run goes on from."""
 
 Tell = Callable[[str, int, int], None]
