@@ -69,6 +69,7 @@ class Options:
     steps: int
     batch: int
     size: int
+    crop: int
 
 
 def answers_needed(shared: float, most: int, *, streams: int) -> dict[str, float]:
@@ -104,7 +105,8 @@ def trial(seed: int, options: Options, folder: Path) -> list[dict[str, Any]]:
     def config(recipe: str, steps: int) -> TrainConfig:
         plain = recipe_named(recipe)(network)
         augment = dataclasses.replace(plain.augment, turn=source.turn)
-        return dataclasses.replace(plain, seed=seed, steps=steps, batch=options.batch, augment=augment)
+        crop = dataclasses.replace(plain.crop, side=options.crop)
+        return dataclasses.replace(plain, seed=seed, steps=steps, batch=options.batch, augment=augment, crop=crop)
 
     path = train(config("baseline", options.steps_baseline), experiment.train, None, folder / "baseline")
     parent = load(path)
@@ -171,6 +173,7 @@ def main() -> int:
     parser.add_argument("--steps-baseline", type=int, default=600)
     parser.add_argument("--steps", type=int, default=300, help="of each of the four ways")
     parser.add_argument("--size", type=int, default=192, help="side of a part's picture in pixels")
+    parser.add_argument("--crop", type=int, default=160, help="side of a crop in pixels")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--streams", type=int, default=40, help="for the first part; 0: leave it out")
     parser.add_argument("--answers-only", action="store_true", help="no training")
@@ -191,6 +194,7 @@ def main() -> int:
         steps=given.steps,
         batch=given.batch,
         size=given.size,
+        crop=given.crop,
     )
     for seed in range(0 if given.answers_only else options.seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -201,7 +205,7 @@ def main() -> int:
         document = {
             "command": f"python -m benchmarks.reliability --seeds {options.seeds}"
             f" --steps-baseline {options.steps_baseline} --steps {options.steps} --batch {options.batch}"
-            f" --size {options.size} --streams {given.streams}",
+            f" --crop {options.crop} --size {options.size} --streams {given.streams}",
             "processor_seconds": round(time.process_time()),
             "machine": machine(),
             "errors": ERRORS,
