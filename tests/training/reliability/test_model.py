@@ -106,7 +106,7 @@ def test_equal_questions_give_equal_numbers_in_any_order() -> None:
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
     generator = np.random.default_rng(11)
     covered = []
-    for run in range(60):
+    for run in range(40):
         true = generator.beta(*PRIOR, 3)
         truth = generator.random(25) < generator.random()
         said = truth[:, None] ^ (generator.random((25, 3)) > true)
