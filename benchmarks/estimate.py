@@ -15,10 +15,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
 import sys
-import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -30,24 +28,28 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.estimate_pool import THRESHOLD, load_pool, make_pool, pool_from, save_pool, tiled
 from edge.inspection import Detection, Inspection, ModelIdentity, Timings, Verdict
 from edge.mentoring.selection import wanted
 from edge.mentoring.settings import AnyDetectionSettings, AuditSettings, PolicySettings, UncertaintySettings
-from lineside.boxes import as_boxes
-from lineside.decode import Found
 from training.estimate.judged import JudgedFrame, judged
 from training.estimate.parts import factory_words, parts_of
 from training.estimate.precision import agreement_of, answered_weights, error_from, precision_of
 from training.estimate.recall import recall_of, searches_of
 from training.simulation.judging import Character, Habit
-from training.simulation.partial_log import Inspected, Operators, TrueFigures, draw_log, inspected, true_figures
-from training.simulation.truth import Truth
+from training.simulation.partial_log import (
+    Inspected,
+    Operators,
+    TrueFigures,
+    draw_kept,
+    record_of,
+    true_figures,
+)
 
-THRESHOLD = 0.5
+VARIANTS = 16
+"""Independent sets of answers to each frame of the pool."""
 HIGHER = 0.7
 """A second threshold, whose precision is estimated from the same answers."""
-FEWEST = 20
-"""Expected settled detections, or found defects, of a class in a run, below which it is left out of the table."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,41 @@ def figures_of(
     return limits
 
 
+class Answers:
+    """What operators say about the frames of a pool: `VARIANTS` independent sets of answers to each, made when needed.
+
+    A stretch of the line meets a frame of the pool more than once, and each time one of its sets is drawn. That saves
+    judging the same frame a thousand times, and differs from it only where answers depend on chance.
+    """
+
+    def __init__(self, pool: Sequence[Inspected], operators: Operators, *, seed: int) -> None:
+        self._pool = pool
+        self._operators = operators
+        self._seed = seed
+        self._made: dict[tuple[int, int, int], JudgedFrame] = {}
+
+    def log(
+        self, parts: int, meets: NDArray[np.float64], keeps: NDArray[np.float64], generator: np.random.Generator
+    ) -> list[JudgedFrame]:
+        """A stretch of the line, as the estimator reads it from a log."""
+        kept = draw_kept(parts, meets, keeps, self._operators, generator)
+        chosen = generator.integers(VARIANTS, size=len(kept)).tolist()
+        return [
+            dataclasses.replace(
+                self._judged(place, people, variant), frame_id=f"{number}", part=f"{number}", probability=keeps[place]
+            )
+            for number, ((place, people), variant) in enumerate(zip(kept, chosen, strict=True))
+        ]
+
+    def _judged(self, place: int, people: int, variant: int) -> JudgedFrame:
+        key = (place, people, variant)
+        if key not in self._made:
+            generator = np.random.default_rng([self._seed, *key])
+            frame = self._pool[place]
+            self._made[key] = judged(record_of(frame, frame.name, 1.0, self._operators, people, generator))
+        return self._made[key]
+
+
 def run_scenario(
     line: Line, scenario: Scenario, *, runs: int, parts: int, seed: int
 ) -> dict[str, dict[str, float | int]]:
@@ -163,17 +200,10 @@ def run_scenario(
     }
     classes = sorted(name for name in truth.recall if name is not None)
     keeps = keeps_of(line.pool, scenario.policies)
+    answers = Answers(line.pool, scenario.operators, seed=seed)
     results: dict[str, list[tuple[float, float]]] = {name: [] for name in expected}
     for run in range(runs):
-        records = draw_log(
-            line.pool,
-            parts,
-            meets=line.meets,
-            keeps=keeps,
-            operators=scenario.operators,
-            generator=np.random.default_rng([seed, run]),
-        )
-        frames = [judged(record) for record in records]
+        frames = answers.log(parts, line.meets, keeps, np.random.default_rng([seed, run]))
         if not scenario.weighted:
             frames = [dataclasses.replace(frame, probability=1.0) for frame in frames]
         error = error_from(*agreement_of(frames)) if scenario.corrected == "agreement" else 0.0
@@ -196,91 +226,6 @@ def run_scenario(
             "runs": len(known),
         }
     return rows
-
-
-def make_pool(*, seed: int, frames: int, steps: int, threads: int) -> tuple[list[Inspected], dict[str, Any]]:
-    """Trains the detector and asks it about parts under changed light; every second part is healthy."""
-    import torch
-
-    from lineside.synthetic import CHANGED
-    from training.checkpoint import load
-    from training.data import synthetic
-    from training.data.sources import parse_source
-    from training.evaluate.predictor import Predictor
-    from training.run import TrainRequest, run_training
-
-    torch.set_num_threads(threads)
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        request = TrainRequest(
-            recipe="baseline",
-            source=parse_source(f"synthetic:{seed}"),
-            out=Path(folder),
-            head="cells",
-            size=192,
-            steps=steps,
-            seed=seed,
-        )
-        checkpoint = load(run_training(request))
-    trained = time.monotonic() - started
-    predictor = Predictor(checkpoint.detector, dict.fromkeys(checkpoint.metadata.config.classes, THRESHOLD))
-    dataset = synthetic.load(100_000, frames, seed=seed, setup=CHANGED)
-    pool = []
-    for sample in dataset:
-        pixels = sample.picture.read()
-        truth = Truth(boxes=sample.boxes, classes=tuple(dataset.classes[kind] for kind in sample.classes))
-        pool.append(
-            inspected(
-                sample.name,
-                predictor.deployed(pixels),
-                truth,
-                dataset.classes,
-                width=pixels.shape[1],
-                height=pixels.shape[0],
-            )
-        )
-    return pool, {"train_seconds": round(trained, 1), "seconds": round(time.monotonic() - started, 1)}
-
-
-def save_pool(path: Path, pool: Sequence[Inspected]) -> None:
-    """Detections and truths as JSON, for another benchmark run."""
-    rows = [
-        {
-            "name": frame.name,
-            "size": [frame.shown.width, frame.shown.height],
-            "detections": [[item.class_name, item.score, *item.box] for item in frame.detections],
-            "defects": [
-                [name, *map(float, box)] for name, box in zip(frame.truth.classes, frame.truth.boxes, strict=True)
-            ],
-        }
-        for frame in pool
-    ]
-    path.write_text(json.dumps(rows) + "\n", encoding="utf-8")
-
-
-def load_pool(path: Path) -> list[Inspected]:
-    """What `save_pool` wrote."""
-    rows = json.loads(path.read_text(encoding="utf-8"))
-    classes = sorted({item[0] for row in rows for item in (*row["detections"], *row["defects"])})
-    return [
-        inspected(
-            row["name"],
-            Found(
-                boxes=as_boxes([item[2:] for item in row["detections"]]),
-                scores=np.array([item[1] for item in row["detections"]], np.float32),
-                classes=np.array([classes.index(item[0]) for item in row["detections"]], np.int32),
-                areas=tuple(np.zeros(0, np.int32) for _ in row["detections"]),
-            ),
-            Truth(
-                boxes=as_boxes([item[1:] for item in row["defects"]]),
-                classes=tuple(item[0] for item in row["defects"]),
-            ),
-            classes,
-            width=row["size"][0],
-            height=row["size"][1],
-        )
-        for row in rows
-    ]
 
 
 def table_of(name: str, rows: Mapping[str, Mapping[str, float | int]]) -> Table:
@@ -307,23 +252,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.estimate", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--pool", type=Path, metavar="FILE", help="keep the detector's answers there, or take them")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="ask this detector instead of training one")
+    parser.add_argument("--data", default="synthetic:0", metavar="KIND:PLACE", help="its pictures (the new domain's)")
+    parser.add_argument("--tiles", type=int, default=1, metavar="N", help="cut frames into N x N parts (default: 1)")
     parser.add_argument("--runs", type=int, default=200, help="simulated logs per scenario (default: 200)")
-    parser.add_argument("--parts", type=int, default=2000, help="inspected in each (default: 2000)")
+    parser.add_argument("--parts", type=int, default=1500, help="inspected in each (default: 1500)")
     parser.add_argument("--defective", type=float, default=0.2, help="share of parts with a defect (default: 0.2)")
-    parser.add_argument("--frames", type=int, default=1500, help="of the pool (default: 1500)")
-    parser.add_argument("--steps", type=int, default=250, help="of the detector's training (default: 250)")
+    parser.add_argument("--frames", type=int, default=1000, help="of the pool (default: 1000)")
+    parser.add_argument("--steps", type=int, default=120, help="of the detector's training (default: 120)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="scenarios at a time (default: 1)")
     options = parser.parse_args(arguments)
     started = time.monotonic()
-    facts: dict[str, Any] = {}
     if options.pool and options.pool.is_file():
-        pool = load_pool(options.pool)
+        pool, made = load_pool(options.pool)
     else:
-        pool, facts = make_pool(seed=options.seed, frames=options.frames, steps=options.steps, threads=1)
+        if options.checkpoint:
+            pool, made = pool_from(options.checkpoint, options.data, frames=options.frames)
+        else:
+            pool, made = make_pool(seed=options.seed, frames=options.frames, steps=options.steps)
         if options.pool:
-            save_pool(options.pool, pool)
-    line = line_of(pool, defective=options.defective)
+            save_pool(options.pool, pool, made)
+    line = line_of(tiled(pool, options.tiles), defective=options.defective)
     work = {"runs": options.runs, "parts": options.parts, "seed": options.seed}
     console = Console(width=110)
     results = {}
@@ -343,7 +293,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             **work,
             "defective": options.defective,
             "pool_frames": len(pool),
-            "detector": facts,
+            "tiles": options.tiles,
+            "detector": made,
             "machine": machine(),
             "seconds": round(time.monotonic() - started, 1),
             "least_coverage": least,

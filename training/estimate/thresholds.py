@@ -19,7 +19,7 @@ from training.estimate.judged import SETTLED, Answer, JudgedFrame
 
 TARGETS = (0.8, 0.9, 0.95, 0.99)
 """Precisions for which a threshold is sought."""
-MOST_STEPS = 100
+MOST_STEPS = 50
 """Thresholds looked at per class."""
 FEWEST = 10
 """Settled detections of a class below which no threshold is advised."""

@@ -117,19 +117,42 @@ def draw_log(
         operators: who judges.
         generator: of everything.
     """
-    drawn = generator.choice(len(pool), parts, p=meets)
+    return [
+        record_of(pool[place], f"{number}", float(keeps[place]), operators, people, generator)
+        for number, (place, people) in enumerate(draw_kept(parts, meets, keeps, operators, generator))
+    ]
+
+
+def draw_kept(
+    parts: int,
+    meets: NDArray[np.float64],
+    keeps: NDArray[np.float64],
+    operators: Operators,
+    generator: np.random.Generator,
+) -> list[tuple[int, int]]:
+    """The frames that are kept of a stretch of the line: places in the pool, and how many people judge each."""
+    drawn = generator.choice(len(meets), parts, p=meets)
     kept = drawn[generator.random(parts) < keeps[drawn]]
-    records = []
-    for number, place in enumerate(kept.tolist()):
-        frame = pool[place]
-        frame_id = f"{number}"
-        events: list[FeedbackEvent] = []
-        if generator.random() < operators.answered:
-            people = ["first", "second"] if generator.random() < operators.second else ["first"]
-            for person in people:
-                events += _said(frame, frame_id, person, operators, generator)
-        records.append(_record(frame, frame_id, float(keeps[place]), events))
-    return records
+    answered = generator.random(len(kept)) < operators.answered
+    second = generator.random(len(kept)) < operators.second
+    return list(zip(kept.tolist(), np.where(answered, 1 + second, 0).tolist(), strict=True))
+
+
+def record_of(
+    frame: Inspected,
+    frame_id: str,
+    probability: float,
+    operators: Operators,
+    people: int,
+    generator: np.random.Generator,
+) -> MentoringRecord:
+    """One kept frame as the log holds it, judged by so many people who do not know each other's answers."""
+    events = [
+        event
+        for person in ("first", "second")[:people]
+        for event in _said(frame, frame_id, person, operators, generator)
+    ]
+    return _record(frame, frame_id, probability, events)
 
 
 def true_figures(pool: Sequence[Inspected], meets: NDArray[np.float64]) -> TrueFigures:

@@ -18,10 +18,9 @@ from benchmarks.estimate import (
     Scenario,
     keeps_of,
     line_of,
-    load_pool,
     run_scenario,
-    save_pool,
 )
+from benchmarks.estimate_pool import load_pool, save_pool, tiled
 from training.simulation.judging import Character, Habit
 from training.simulation.partial_log import Operators
 
@@ -71,11 +70,26 @@ def test_kept_probabilities_are_those_of_the_stations_own_policies() -> None:
 def test_a_pool_comes_back_as_it_was_saved(tmp_path: object) -> None:
     path = tmp_path / "pool.json"  # type: ignore[operator]
     frames = pool(20, seed=2)
-    save_pool(path, frames)
-    for one, other in zip(frames, load_pool(path), strict=True):
+    save_pool(path, frames, {"seed": 2})
+    loaded, made = load_pool(path)
+    assert made == {"seed": 2}
+    for one, other in zip(frames, loaded, strict=True):
         assert [(item.class_name, item.box) for item in one.detections] == [
             (item.class_name, item.box) for item in other.detections
         ]
         assert [item.score for item in one.detections] == pytest.approx([item.score for item in other.detections])
         assert one.truth.classes == other.truth.classes
         assert np.array_equal(one.truth.boxes, other.truth.boxes)
+
+
+def test_the_pieces_of_a_frame_share_out_what_is_on_it() -> None:
+    frames = pool(30, seed=3)
+    pieces = tiled(frames, 2)
+    assert len(pieces) == 120
+    for number, frame in enumerate(frames):
+        mine = pieces[4 * number : 4 * number + 4]
+        assert sorted(item.detection_id for piece in mine for item in piece.detections) == sorted(
+            item.detection_id for item in frame.detections
+        )
+        assert sum(len(piece.truth.classes) for piece in mine) == len(frame.truth.classes)
+        assert all(len(piece.shown.detections) == len(piece.detections) for piece in mine)
