@@ -102,6 +102,8 @@ class TrainConfig:
     (`training.data.camera`): measured on the new domain's pictures, whatever is known about them. 0: none."""
     omnia: float = 0.0
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
+    agreed_boxes: bool = False
+    """Whether a confirmed detection's box is taught to the areas that answer for it (`training.data.agreed`)."""
     surroundings: bool = False
     """Whether areas beside a confirmed defect are taken as background (`training.data.surroundings`)."""
     healthy_share: float = 0.1

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from training.checkpoint import Checkpoint, Lineage
 from training.config import TrainConfig
+from training.data.agreed import with_agreed_boxes
 from training.data.batches import Sampler
 from training.data.camera import Camera, fit_camera
 from training.data.held_out import hold_out
@@ -97,6 +98,8 @@ class Material:
         new_items: Sequence[Prepared] = ()
         if config.new_labels == "mentored" and isinstance(new, MentoringData):
             new_items = new.frames
+            if config.agreed_boxes:
+                new_items = with_agreed_boxes(new_items)
             if config.surroundings:
                 head = config.detector.head_for(config.detector.width, config.detector.height)
                 new_items = with_surroundings(new_items, head)

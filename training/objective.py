@@ -3,7 +3,7 @@
 Both sides are the same sum: classification of the areas somebody spoke about (on annotated pictures: those the
 assigner gives to defects), divided by their number; classification of the background, divided by the same number, so
 that thousands of background areas cannot drown the former (RetinaNet's rule; Lin et al., 2017); regression of the boxes
-a person drew. UNKNOWN states and machine boxes get no gradient at all.
+a person drew or, where a recipe asks for it, confirmed. UNKNOWN states and other machine boxes get no gradient at all.
 
     L_side = sum over spoken of w l / n + background * sum over other known areas of w l / max(n, pictures)
              + boxes * L_box

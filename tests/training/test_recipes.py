@@ -46,7 +46,7 @@ def test_a_recipe_carries_its_name() -> None:
         ("transfer", "uncertain", {"feedback"}),
         ("transfer", "wrong_class", {"feedback"}),
         ("complete", "missed", {"whole_frames"}),
-        ("wrong_class", "recommended", {"whole_frames", "feedback", "surroundings", "camera"}),
+        ("wrong_class", "recommended", {"whole_frames", "feedback", "agreed_boxes", "surroundings", "teacher"}),
         ("recommended", "complete", {"feedback"}),
         ("recommended", "second_round", {"feedback"}),
         ("recommended", "third_round", {"feedback"}),

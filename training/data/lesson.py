@@ -17,6 +17,7 @@ from lineside.gestures import PRESENT, UNKNOWN, AreaLabels, labels_of
 from lineside.pixels import Pixels, letterboxed
 from lineside.records import Gesture, MentoringRecord, Outcome, RecordedFrame
 from training.data.account import USED, disputed, skipped
+from training.data.agreed import note_agreed
 from training.data.heard import DAMAGED, WHOLE, Heard, damage, doubts
 from training.data.merging import Told
 from training.data.prepared import Mentored, letterbox_for
@@ -37,7 +38,7 @@ def teach(
         recorded_head: the head that raised the detections; None: not known.
     """
     labels = _labels(record, pixels, config, recorded_head)
-    return mentored(_model_input(pixels, config), labels), labels.skipped
+    return _noted(mentored(_model_input(pixels, config), labels), record, pixels, config), labels.skipped
 
 
 def mentored(picture: Pixels, labels: AreaLabels) -> Mentored:
@@ -116,6 +117,7 @@ def lesson_of(
     used = [place for place, item in enumerate(heard) if item.fate is USED]
     record = dataclasses.replace(empty, judgements=(*judgements, *doubts(told, heard)))
     lesson = mentored(_model_input(pixels, config), _labels(record, pixels, config, told.recorded_head))
+    lesson = _noted(lesson, record, pixels, config)
     if not whole_frames:
         lesson = only_spoken(lesson)
     if not used or lesson.silent:
@@ -168,6 +170,10 @@ def _labels(record: MentoringRecord, pixels: Pixels, config: DetectorConfig, rec
         exclusive=config.exclusive_classes,
         letterbox=letterbox_for(config, pixels),
     )
+
+
+def _noted(item: Mentored, record: MentoringRecord, pixels: Pixels, config: DetectorConfig) -> Mentored:
+    return note_agreed(item, record, config.head_for(config.width, config.height), letterbox_for(config, pixels))
 
 
 def _model_input(pixels: Pixels, config: DetectorConfig) -> Pixels:

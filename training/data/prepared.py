@@ -60,6 +60,7 @@ class Mentored:
     states: (A, C) int8 UNKNOWN, ABSENT, PRESENT. spoken: (A,) bool. targets: (A, 4) float32 model pixels and
     taught: (A,) bool, boxes that a person drew.
     weights: (A,) float32, how much an area counts in the loss, 0 or more; None: all 1.
+    agreed: (A,) bool, areas whose target is a detection's box that a person confirmed; None: none.
     """
 
     pixels: Pixels
@@ -68,6 +69,7 @@ class Mentored:
     targets: Boxes
     taught: NDArray[np.bool_]
     weights: NDArray[np.float32] | None = None
+    agreed: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         _check_weights(self.weights, len(self.spoken), "areas")

@@ -7,7 +7,6 @@ import dataclasses
 from training.config import TrainConfig
 from training.models.config import DetectorConfig
 from training.recipes.paper import mentored, transfer
-from training.recipes.station import CAMERA_SHARE
 
 
 def unbalanced(detector: DetectorConfig) -> TrainConfig:
@@ -29,3 +28,6 @@ def camera(detector: DetectorConfig) -> TrainConfig:
 def unspoken_is_healthy(detector: DetectorConfig) -> TrainConfig:
     """As `transfer`, but areas nobody spoke about are simply called healthy, missed defects among them."""
     return dataclasses.replace(transfer(detector), recipe="unspoken_is_healthy", omnia=1.0)
+
+
+CAMERA_SHARE = 0.5
