@@ -20,6 +20,8 @@ from training.table1.run import RUNS
 from training.table1.schedule import Schedule
 from training.table1.settle import PLAN_NAME
 
+AWAKE = 0.5
+"""Seconds after which an interrupt is seen at the latest."""
 PATIENCE = 10.0
 """Seconds a process is given to end before it is killed."""
 
@@ -89,7 +91,9 @@ def run_table(
         thread.start()
     try:
         for thread in threads:
-            thread.join()
+            # A signal may reach any thread, and its handler runs when this one wakes.
+            while thread.is_alive():
+                thread.join(AWAKE)
     except KeyboardInterrupt:
         pool.stop()
         for thread in threads:
@@ -122,6 +126,11 @@ def results_of(plan: TablePlan, out: Path) -> dict[Job, RunResult]:
 def cores() -> int:
     """Processor cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def command_of(out: Path) -> list[str]:
+    """What a process of the pool is."""
+    return [sys.executable, "-m", "training.table1.worker", "--plan", str(out / PLAN_NAME), "--out", str(out)]
 
 
 class _Pool:
@@ -214,11 +223,10 @@ class _Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         if gpu is not None:
             environment["CUDA_VISIBLE_DEVICES"] = gpu
-        command = [sys.executable, "-m", "training.table1.worker", "--plan", str(out / PLAN_NAME), "--out", str(out)]
         with open(self._errors, "wb") as errors:
             # In a session of its own: Ctrl-C is for us, and we end it.
             self.child = subprocess.Popen(
-                command,
+                command_of(out),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -33,7 +33,7 @@ def notes(document: Document) -> str:
     )
     lines = [
         f"{reading} seeds. False alarms are per healthy part.",
-        f"Data {plan.data}, experiment {plan.experiment_name or plan.new}, {plan.head}, {plan.seeds} seeds.",
+        f"Data {plan.data}, {plan.experiment_name or plan.new}; head {plan.head}; seeds 0 to {plan.seeds - 1}.",
         scale_words(document),
         f"Simulated operator: {operator_words(who)}.",
     ]

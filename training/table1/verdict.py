@@ -49,6 +49,7 @@ class Verdict:
     """The other contenders, nearest first."""
     fell: tuple[Fell, ...]
     recommended: str | None
+    """None where nothing can be told apart at all."""
     words: tuple[str, ...]
     """One sentence each."""
 
@@ -93,7 +94,14 @@ def choose(rows: Sequence[Row]) -> Verdict:
     cheapest = min(
         (row for row in contenders if row.recipe in tied), key=lambda row: (row.last.seconds.mean, -_mean(row))
     )
-    verdict = Verdict(best=best.recipe, against=tuple(against), fell=tuple(fell), recommended=cheapest.recipe, words=())
+    alone = all(len(row.seeds) == 1 for row in contenders)
+    verdict = Verdict(
+        best=best.recipe,
+        against=tuple(against),
+        fell=tuple(fell),
+        recommended=None if alone else cheapest.recipe,
+        words=(),
+    )
     return dataclasses.replace(verdict, words=_words(verdict, {row.recipe: row for row in rows}))
 
 
@@ -109,35 +117,43 @@ def _mean(row: Row) -> float:
 
 def _words(verdict: Verdict, rows: Mapping[str, Row]) -> tuple[str, ...]:
     assert verdict.best is not None
-    assert verdict.recommended is not None
-    best, chosen = rows[verdict.best], rows[verdict.recommended]
+    best = rows[verdict.best]
     said = []
-    if len(best.seeds) == 1:
-        said.append("No clear winner: with one seed nothing can be told apart; take at least three.")
+    if verdict.recommended is None:
+        said += [
+            "No clear winner: with one seed nothing can be told apart; take at least three.",
+            _worth(best, "Highest"),
+        ]
     elif verdict.tied:
         several = len(verdict.tied) + 1
         said.append(f"No clear winner: {several} rows cannot be told apart, {best.recipe} having the highest mean.")
     else:
         said.append(f"{best.recipe} is better than every other row, pair by pair.")
-    gain = chosen.last.gain["new"]["map_33"]
-    if chosen.role == "baseline":
-        said.append("Nothing here is shown to help: keep the baseline.")
-    elif gain is not None:
-        cost = chosen.last
-        words = f"Recommended: {chosen.recipe}, {_signed(gain)} mAP on the new domain"
-        if cost.seconds.mean:
-            words += f" for {cost.share.mean:.0%} of the time that annotating everything takes"
-        else:
-            words += " without asking anybody"
-        if cost.gap_closed is not None:
-            words += f", {cost.gap_closed.mean:.0%} of the gap to full annotation"
-        said.append(words + ".")
-        if gain.low is not None and gain.low <= 0:
+    if verdict.recommended is not None:
+        chosen = rows[verdict.recommended]
+        said.append(_worth(chosen, "Recommended"))
+        gain = chosen.last.gain["new"]["map_33"]
+        if chosen.role != "baseline" and gain is not None and (gain.low is None or gain.low <= 0):
             said.append("Even its gain over the baseline may be chance.")
     if verdict.fell:
         lost = ", ".join(f"{item.recipe} ({item.change.mean:+.3f})" for item in verdict.fell)
         said.append(f"Left out, because the original domain fell by more than {FLOOR:g}: {lost}.")
     return tuple(said)
+
+
+def _worth(row: Row, word: str) -> str:
+    """A row, what it gains and what it costs."""
+    gain, cost = row.last.gain["new"]["map_33"], row.last
+    if row.role == "baseline" or gain is None:
+        return f"{word}: {row.recipe}. Nothing here is shown to help: keep the baseline."
+    words = f"{word}: {row.recipe}, {_signed(gain)} mAP on the new domain"
+    if cost.seconds.mean:
+        words += f" for {100 * cost.share.mean:.0f} % of the time that annotating everything takes"
+    else:
+        words += " without asking anybody"
+    if cost.gap_closed is not None:
+        words += f", {100 * cost.gap_closed.mean:.0f} % of the gap to full annotation"
+    return words + "."
 
 
 def _signed(value: Estimate) -> str:

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -145,19 +144,6 @@ def test_a_begun_table_refuses_another_treatment(data: str, made: Path, capsys: 
     assert "was begun with a budget of 900 s" in capsys.readouterr().err
     assert table1(data, made, "--budget", "900", "--error-rate", "0.1", "--progress", "none") == 2
     assert "was begun with character" in capsys.readouterr().err
-
-
-def test_an_interrupt_ends_the_processes_and_says_how_to_go_on(
-    data: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt(pool: object, job: Job, message: str) -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(pool._Pool, "_over", interrupt)
-    assert table1(data, tmp_path, "--progress", "none") == 130
-    assert "the same command goes on where it was" in capsys.readouterr().err
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("run ")]
-    assert (tmp_path / "runs" / "baseline-seed0" / "round1" / "round.json").is_file()
 
 
 @pytest.mark.parametrize(

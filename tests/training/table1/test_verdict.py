@@ -87,6 +87,8 @@ def test_with_one_seed_nothing_can_be_told_apart() -> None:
     table = document({"baseline": [0.6], "transfer": [0.9]}, seeds=1)
     assert table.verdict.best == "transfer"
     assert table.verdict.tied == ("baseline",)
+    assert table.verdict.recommended is None
+    assert "Highest: transfer, +0.30 mAP" in words(table)
     assert "with one seed nothing can be told apart" in words(table)
 
 
