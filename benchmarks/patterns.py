@@ -75,7 +75,23 @@ def _to_segment(x: Plane, y: Plane, x1: float, y1: float, x2: float, y2: float) 
     return np.asarray(np.hypot(x - x1 - along * (x2 - x1), y - y1 - along * (y2 - y1)), np.float32)
 
 
-KINDS: Mapping[str, Draw] = {"ring": _ring, "letter": _letter, "reflection": _reflection, "tick": _tick}
+def _dimple(x: Plane, y: Plane, size: float) -> Plane:
+    """A round hollow that belongs there, drawn as the line's dents are: nothing tells it from one."""
+    radius = 7 * size
+    inside = np.clip(1 - (x**2 + y**2) / radius**2, 0, 1)
+    slope = 0.65 * radius * 4 * x * inside / radius**2
+    return np.asarray(0.2 / 0.52 * np.tanh(slope), np.float32)
+
+
+KINDS: Mapping[str, Draw] = {
+    "ring": _ring,
+    "letter": _letter,
+    "reflection": _reflection,
+    "tick": _tick,
+    "dimple": _dimple,
+}
+TWINS = ("dimple",)
+"""Kinds that no camera could tell from a defect."""
 STRENGTHS = (0.5, 0.8, 1.2, 1.6)
 SIZES = (1.0, 0.75, 1.3)
 

@@ -31,7 +31,14 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="only rejections of this class")
     parser.add_argument("--recent", type=int, default=200, metavar="N", help="rejections looked at, the newest (200)")
     parser.add_argument("--turn", choices=("all", "mirror", "none"), help="which turns leave a part a part")
+    parser.add_argument("--steps", type=int, default=200, help="at most (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--silenced", type=float, default=0.8, metavar="SHARE", help="of kept-back examples to fall silent (0.8)"
+    )
+    parser.add_argument(
+        "--recall-fall", type=float, default=0.01, metavar="SHARE", help="of defects, allowed to be lost (0.01)"
+    )
     parser.add_argument("--force", action="store_true", help="write it although it did not pass the check")
 
 
@@ -43,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
     from training.cli import display, set_threads
     from training.data.sources import load_experiment, parse_source
     from training.quickfix.clicks import read_judged
+    from training.quickfix.guard import Limits
+    from training.quickfix.learn import FixConfig
     from training.quickfix.run import QuickFixConfig, quick_fix, write
 
     started = time.monotonic()
@@ -52,7 +61,12 @@ def run(options: argparse.Namespace) -> int:
     new = parse_source(options.new) if options.new else None
     original = load_experiment(source, options.experiment, level=options.level, new=new).train
     config = QuickFixConfig(
-        seconds=options.seconds, recent=options.recent, class_name=options.class_name, seed=options.seed
+        seconds=options.seconds,
+        recent=options.recent,
+        class_name=options.class_name,
+        seed=options.seed,
+        fix=FixConfig(steps=options.steps),
+        limits=Limits(silenced=options.silenced, recall_fall=options.recall_fall),
     )
     config = dataclasses.replace(
         config,

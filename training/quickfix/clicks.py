@@ -7,7 +7,6 @@ still be found. Boxes of defects are in frame pixels, areas are those of the mod
 from __future__ import annotations
 
 import collections
-import contextlib
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -17,14 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lineside.areas import Head, Indices, head_of
+from lineside.areas import Head, Indices
 from lineside.assign import overlapping
 from lineside.boxes import Boxes, as_boxes
+from lineside.fold import fold
 from lineside.gestures import AREA_IOU
-from lineside.mentoring_log import MentoringLogReader
+from lineside.log_snapshot import read_snapshot
+from lineside.mentoring_log import read_picture
 from lineside.pixels import Pixels, decode, letterboxed
 from lineside.reasons import ContractError
-from lineside.records import Gesture, Judgement, MentoringRecord, Outcome, RecordedDetection
+from lineside.records import FeedbackEvent, Gesture, Judgement, MentoringRecord, Outcome, RecordedDetection
 from training.data.prepared import letterbox_for
 from training.models.detector import Detector
 
@@ -89,40 +90,40 @@ class Clicks:
 def read_judged(
     root: Path, *, after: int = 0, most: int | None = None, skipped: collections.Counter[str] | None = None
 ) -> Iterator[Judged]:
-    """The judged frames of a log in the order they were kept; the station may go on writing.
+    """The judged frames of a log, as of one moment, in the order they were kept; the station may go on writing.
 
     Args:
         root: the log's folder.
         after: only frames with feedback of a higher log sequence.
         most: only so many, those with the newest feedback. None: all.
-        skipped: counts what is left out.
+        skipped: counts what is left out, by reason.
 
     Raises:
         FileNotFoundError: there is no log.
         ContractError: RECORD_CORRUPT, the log cannot be read.
     """
     notes = collections.Counter[str]() if skipped is None else skipped
-    with MentoringLogReader(root) as log:
-        heads: dict[str, Head] = {}
-        for digest, manifest in log.manifests().items():
-            with contextlib.suppress(ValueError):
-                heads[digest] = head_of(manifest)
-        newest = [
-            (max((number for judgement in record.judgements for number in judgement.events), default=0), record)
-            for record in log.records(judged_only=True)
-        ]
-        newest = [(last, record) for last, record in newest if last > after]
-        if most is not None and len(newest) > most:
-            notes["the frame has older feedback than those looked at"] += len(newest) - most
-            least = sorted((last for last, _ in newest), reverse=True)[most - 1]
-            newest = [(last, record) for last, record in newest if last >= least]
-        for _, record in newest:
-            try:
-                pixels = decode(log.image(record.frame))
-            except ContractError as error:
-                notes[f"{error.reason.value}: a frame's picture cannot be read"] += 1
-                continue
-            yield Judged(record, pixels, heads.get(record.frame.model_digest))
+    log = read_snapshot(root)
+    notes.update(f"the {row.kind} is damaged: {row.why}" for row in log.broken)
+    said: dict[str, list[FeedbackEvent]] = collections.defaultdict(list)
+    for event in log.events:
+        if event.frame_id in log.frames:
+            said[event.frame_id].append(event)
+    newest = {name: max(event.log_sequence for event in events) for name, events in said.items()}
+    newest = {name: last for name, last in newest.items() if last > after}
+    if most is not None and len(newest) > most:
+        notes["the frame has older feedback than those looked at"] += len(newest) - most
+        newest = dict(sorted(newest.items(), key=lambda item: -item[1])[:most])
+    for name, frame in log.frames.items():
+        if name not in newest:
+            continue
+        try:
+            pixels = decode(read_picture(root, frame))
+        except ContractError as error:
+            notes[f"{error.reason.value}: a frame's picture cannot be read"] += 1
+            continue
+        record = MentoringRecord(frame=frame, detections=log.detections.get(name, ()), judgements=fold(said[name]))
+        yield Judged(record, pixels, log.heads.get(frame.model_digest))
 
 
 def gather(
@@ -173,8 +174,11 @@ def _look(
     rejected: list[Rejection] = []
     for detection, said in _rejected(record, detections):
         areas = detection.areas
-        if not same:
+        if not same or int(areas.max(initial=0)) >= head.count or not len(areas):
             areas = overlapping(head, geometry.to_model(as_boxes([detection.box]))[0], AREA_IOU)
+        if len(areas) == 0:
+            notes["the rejected box lies outside the picture"] += 1
+            continue
         rejected.append(
             Rejection(
                 frame=place,

@@ -49,7 +49,7 @@ class FixConfig:
     """Model pixels of a crop; small ones are cheap, and statistics do not depend on them."""
     learning_rate: float = 1e-3
     """At its highest."""
-    keep: float = 2.0
+    keep: float = 8.0
     """Weight of the parent's answers against the pattern's silence."""
     gamma: float = 2.0
     """Focal exponent of the pattern's silence: an area that is silent enough pulls no further."""

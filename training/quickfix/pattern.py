@@ -1,9 +1,9 @@
 """The pattern that keeps coming back among rejected detections, and whether it can be told from real defects. Pure.
 
-Two detections look alike where their features, each scaled by its spread, point the same way. The pattern is the
-largest group around one direction; it can be told from defects where a plane through the features, fitted to a part of
-both (ridge regression, both sides weighing the same), sorts the other part. The classifier of a network is such planes:
-what they cannot sort here, a quick fix cannot either.
+Two detections look alike where their features lie near each other, each feature counted by its spread over rejected
+detections and defects together. The pattern is the largest group around one point; it can be told from defects where a
+plane through the features, fitted to a part of both (ridge regression, both sides weighing the same), sorts the other
+part. The classifier of a network is such planes: what they cannot sort here, a quick fix can hardly.
 
 Features are float32 (n, F), one row a detection (`training.quickfix.clicks.pooled`).
 """
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Places = NDArray[np.intp]
 
-NEAR = 0.5
-"""Cosine from which two rejections may be the same pattern."""
-INSIDE = 0.7
-"""Cosine to the middle of the pattern from which one belongs to it."""
+NEAR = 0.7
+"""Mean squared distance, in spreads, up to which two rejections may be one pattern; any two detections are 2 apart."""
+INSIDE = 0.4
+"""The same to the middle of the pattern, up to which one belongs to it."""
 FOLDS = 5
-RIDGE = 20.0
-"""Against unit variance and two sides of weight 1 a detection: enough for 20 examples in 64 dimensions."""
+RIDGE = 2.0
+"""Against unit variance and weight 1 a detection. At 20, defects in 64 dimensions begin to look like the pattern."""
 
 
 class NoPatternError(ValueError):
@@ -50,13 +50,13 @@ class PatternConfig:
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pattern:
-    """members: places among the rejections, ascending. alike: mean cosine of the members to their middle.
+    """members: places among the rejections, ascending. apart: mean squared distance of the members from their middle.
 
     mistaken: defects of the compared classes that look like it; compared: how many there are.
     """
 
     members: Places
-    alike: float
+    apart: float
     mistaken: int
     compared: int
 
@@ -81,7 +81,7 @@ def find_pattern(
             f"{len(rejected)} rejections can be used, a quick fix needs {config.least} of one pattern; reject more of"
             " them, or train with `train --recipe recommended`"
         )
-    members, alike = largest_group(scaled(rejected, defects))
+    members, apart = largest_group(scaled(rejected, defects))
     if len(members) < config.least:
         raise NoPatternError(
             f"the {len(rejected)} rejections have too little in common: the largest group that looks alike has"
@@ -95,32 +95,30 @@ def find_pattern(
             f"the pattern cannot be told from confirmed defects: {among} of {compared} of class {' or '.join(names)}"
             " look more like it than like a defect; check these rejections, or change what the camera sees"
         )
-    return Pattern(members=members, alike=alike, mistaken=among, compared=compared)
+    return Pattern(members=members, apart=apart, mistaken=among, compared=compared)
 
 
 def scaled(rejected: Floats, defects: Floats) -> Floats:
-    """Rejections as unit vectors: from the defects' middle, each feature by its spread over both.
-
-    From the defects' and not their own middle: where nearly all rejections are one pattern, theirs is the pattern.
-    """
-    every = np.concatenate([rejected, defects]).astype(np.float64)
-    middle = (defects if len(defects) else every).mean(axis=0, dtype=np.float64)
-    vectors = (rejected - middle) / (every.std(axis=0) + 1e-3)
-    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9), np.float32)
+    """Rejections in spreads of each feature over both sides; a feature that is the same everywhere says nothing."""
+    spread = np.concatenate([rejected, defects]).std(axis=0, dtype=np.float64)
+    return np.asarray(rejected / np.maximum(spread, 1e-3 * max(float(spread.max(initial=0.0)), 1e-6)), np.float32)
 
 
-def largest_group(vectors: Floats) -> tuple[Places, float]:
-    """Places of the largest group of unit vectors (n, F) around one direction, and their mean cosine to it."""
-    near = vectors @ vectors.T >= NEAR
+def largest_group(points: Floats) -> tuple[Places, float]:
+    """The largest group of points (n, F) around one of them: places, and mean squared distance from its middle."""
+    near = np.stack([_distance(points, point) for point in points]) <= NEAR
     members = np.flatnonzero(near[int(near.sum(axis=1).argmax())])
     for _ in range(20):
-        middle = vectors[members].mean(axis=0)
-        cosine = vectors @ (middle / max(float(np.linalg.norm(middle)), 1e-9))
-        inside = np.flatnonzero(cosine >= INSIDE)
+        inside = np.flatnonzero(_distance(points, points[members].mean(axis=0)) <= INSIDE)
         if len(inside) == 0 or np.array_equal(inside, members):
             break
         members = inside
-    return members, float(cosine[members].mean())
+    return members, float(_distance(points[members], points[members].mean(axis=0)).mean())
+
+
+def _distance(points: Floats, middle: Floats) -> Floats:
+    """(n,) mean over the features of squared differences."""
+    return np.asarray(((points - middle) ** 2).mean(axis=1), np.float32)
 
 
 def taken_for(pattern: Floats, defects: Floats) -> NDArray[np.bool_]:
