@@ -42,9 +42,9 @@ def full(detector: DetectorConfig) -> TrainConfig:
     )
 
 
-SHOWN = (0.37, 0.9)
+SHOWN = (0.4, 0.9)
 """Scores between which operators are asked. A surer detection costs a click and teaches little; for the same time they
 answer detections below the threshold, among them defects the station would have let go."""
-SHOW_AGAIN_FROM = 0.2
+SHOW_AGAIN_FROM = 0.3
 """Score from which a second round asks: the model has learned to be silent where nothing is, and what it still doubts
 is mostly a defect."""
