@@ -6,12 +6,17 @@ A reduced version of `benchmarks/estimate.py`, on a line that is drawn instead o
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from support.judged import pool
 
 from benchmarks.estimate import (
+    HIGHER,
+    SCENARIOS,
     SPARSE,
     USUAL,
     Line,
@@ -67,8 +72,8 @@ def test_kept_probabilities_are_those_of_the_stations_own_policies() -> None:
         assert keep == pytest.approx(expected)
 
 
-def test_a_pool_comes_back_as_it_was_saved(tmp_path: object) -> None:
-    path = tmp_path / "pool.json"  # type: ignore[operator]
+def test_a_pool_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    path = tmp_path / "pool.json"
     frames = pool(20, seed=2)
     save_pool(path, frames, {"seed": 2})
     loaded, made = load_pool(path)
@@ -93,3 +98,19 @@ def test_the_pieces_of_a_frame_share_out_what_is_on_it() -> None:
         )
         assert sum(len(piece.truth.classes) for piece in mine) == len(frame.truth.classes)
         assert all(len(piece.shown.detections) == len(piece.detections) for piece in mine)
+
+
+def test_the_documents_table_is_the_committed_reports() -> None:
+    root = Path(__file__).resolve().parents[3]
+    report = json.loads((root / "docs" / "reports" / "estimate.json").read_text(encoding="utf-8"))
+    text = (root / "docs" / "estimate.md").read_text(encoding="utf-8")
+    figures = ("precision, all", f"precision from {HIGHER:g} on", "recall, all", "escapes per 1,000")
+    for name, rows in report["scenarios"].items():
+        line = next(line for line in text.splitlines() if line.startswith(f"| {name} |"))
+        shares = re.findall(r"([0-9.]+) % ", line.partition(name)[2])
+        measured = [rows[figure]["covered"] for figure in (*figures, "false rejects per 1,000")]
+        measured.append(min(row["covered"] for row in rows.values()))
+        assert shares == [f"{100 * share:.1f}" for share in measured]
+    assert list(report["scenarios"]) == [scenario.name for scenario in SCENARIOS]
+    assert report["least_coverage"] >= 0.9
+    assert f"at least {100 * report['least_coverage']:.1f} %" in text
