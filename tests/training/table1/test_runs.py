@@ -44,6 +44,7 @@ def whole(folder: Path, job: Job) -> dict[str, Any]:
     return dict(values)
 
 
+@pytest.mark.timeout(900)
 def test_a_run_killed_half_way_and_started_again_is_the_run_that_was_never_killed(
     data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
