@@ -29,7 +29,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint.safetensors")
     parser.add_argument("--seconds", type=float, default=120.0, help="of wall time for all of it (default: 120)")
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="only rejections of this class")
-    parser.add_argument("--recent", type=int, default=200, metavar="N", help="rejections looked at, the newest (200)")
+    parser.add_argument("--recent", type=int, default=40, metavar="N", help="rejections looked at, the newest (40)")
     parser.add_argument("--turn", choices=("all", "mirror", "none"), help="which turns leave a part a part")
     parser.add_argument("--steps", type=int, default=200, help="at most (default: 200)")
     parser.add_argument("--seed", type=int, default=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -37,9 +38,18 @@ def pattern_frames(
 
 
 def quiet_frames(frames: Iterable[Frame], config: DetectorConfig) -> tuple[Mentored, ...]:
-    """Frames on which nothing is to change; none of their areas is spoken."""
+    """Frames on which nothing is to change. Areas of confirmed defects are spoken, so that crops show them; what they
+    are is not said: they are to stay what the parent calls them."""
     head = config.head_for(config.width, config.height)
-    return tuple(_lesson(frame, (), head, config) for frame in frames)
+    return tuple(
+        dataclasses.replace(_lesson(frame, (), head, config), spoken=_defects(frame, head, config)) for frame in frames
+    )
+
+
+def _defects(frame: Frame, head: Head, config: DetectorConfig) -> NDArray[np.bool_]:
+    """(A,) areas on a confirmed defect."""
+    boxes = letterbox_for(config, frame.pixels).to_model(frame.boxes)
+    return np.asarray(_touch(head, boxes, 0.3).any(axis=1), bool)
 
 
 def _lesson(frame: Frame, rejections: Sequence[Rejection], head: Head, config: DetectorConfig) -> Mentored:
@@ -47,8 +57,7 @@ def _lesson(frame: Frame, rejections: Sequence[Rejection], head: Head, config: D
     spoken = np.zeros(head.count, bool)
     to_model = letterbox_for(config, frame.pixels).to_model
     # A defect that an operator confirmed keeps its areas, also where the pattern runs into it.
-    defects = to_model(frame.boxes)
-    held = np.asarray(_touch(head, defects, 0.3).any(axis=1), bool)
+    held = _defects(frame, head, config)
     for rejection in rejections:
         beside = _touch(head, to_model(as_boxes([rejection.box])), BESIDE)[:, 0]
         spoken |= beside

@@ -38,8 +38,9 @@ class QuickFixConfig:
 
     seconds: float = 120.0
     """Wall time for all of it; steps are left out to keep it."""
-    recent: int = 200
-    """Rejections looked at: the newest."""
+    recent: int = 40
+    """Rejections looked at: the newest. Few, because what begins suddenly is new; among many rejections another false
+    alarm that was always there may be the larger group."""
     frames: int = 400
     """Judged frames looked at: those with the newest words."""
     pictures: int = 600

@@ -16,7 +16,6 @@ from training.losses.classification import ABSENT
 from training.models.config import BackboneConfig
 from training.models.detector import Detector, RawOutput
 from training.quickfix.learn import MOVES, FixConfig, Mender, forget, keep, mend
-from training.quickfix.light import other_light
 
 
 def logits(*rows: list[float]) -> torch.Tensor:
@@ -189,16 +188,3 @@ def test_weights_that_became_no_number_are_never_given_back() -> None:
 def test_impossible_settings_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         FixConfig(**changes)  # type: ignore[arg-type]
-
-
-def test_other_light_raises_and_lowers_local_contrast_and_leaves_plain_surfaces() -> None:
-    generator = torch.Generator().manual_seed(0)
-    plain = torch.full((40, 1, 32, 32), 90.0)
-    torch.testing.assert_close(other_light(plain, generator, strongest=3.0), plain)
-    spot = plain.clone()
-    spot[:, :, 16, 16] = 100.0
-    change = (other_light(spot, generator, strongest=3.0)[:, 0, 16, 16] - 90.0) / 10.0
-    # The local mean is hardly moved by one pixel, so the spot shows the drawn factors: 1 / sqrt(3) to 3.
-    assert 0.5 < float(change.min()) < 0.8
-    assert 2.5 < float(change.max()) < 3.05
-    torch.testing.assert_close(other_light(spot, generator, strongest=1.0), spot)

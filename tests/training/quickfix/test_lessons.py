@@ -72,10 +72,11 @@ def test_only_frames_that_show_the_pattern_teach_it() -> None:
     assert np.flatnonzero(lessons[0].spoken).tolist() == [5, 9]
 
 
-def test_a_quiet_frame_speaks_of_nothing() -> None:
-    (lesson,) = quiet_frames([frame((8.0, 8.0, 16.0, 16.0))], tiny())
+def test_a_quiet_frame_says_nothing_and_is_looked_at_where_its_defects_are() -> None:
+    config = tiny("cells")
+    (lesson,) = quiet_frames([frame((8.0, 8.0, 24.0, 16.0))], config)
     assert lesson.silent
-    assert not lesson.spoken.any()
+    assert np.flatnonzero(lesson.spoken).tolist() == [9, 10]
 
 
 def test_features_are_those_of_the_areas_cells_by_how_much_each_fires() -> None:
