@@ -18,8 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.config import FeedbackPlan, OptimiserConfig, TrainConfig
-from training.objective import ObjectiveConfig
+from training.config import TrainConfig
 from training.table1.data import experiment_of
 from training.table1.plan import TablePlan
 
@@ -87,23 +86,9 @@ def mean_of(timings: Sequence[Timing]) -> Timing:
 
 def kind_of(config: TrainConfig) -> str:
     """Equal for configurations whose steps cost the same: what differs only in labels, weights or length."""
-    same = dataclasses.replace(
-        config,
-        recipe="any",
-        steps=1,
-        seed=0,
-        from_parent=False,
-        new_labels="none",
-        whole_frames=False,
-        omnia=0.0,
-        healthy_share=0.0,
-        balanced=True,
-        reliability=False,
-        feedback=FeedbackPlan(),
-        objective=ObjectiveConfig(robust=0.5 * bool(config.objective.robust)),
-        optimiser=OptimiserConfig(),
-    )
-    return repr(same)
+    parts = (config.detector, config.batch, config.crop.side, config.augment, config.camera > 0, config.precision)
+    methods = (config.dann, config.distil, config.teacher, config.objective.robust > 0)
+    return repr((parts, methods))
 
 
 def measure(plan: TablePlan) -> Timing:

@@ -147,7 +147,7 @@ def test_a_budget_below_the_shortest_table_is_refused_with_what_it_takes() -> No
 def test_steps_are_measured_once_for_each_kind_of_recipe() -> None:
     plan = TablePlan(data="synthetic")
     kinds = {name: kind_of(plan.config_of(name)) for name in plan.rows}
-    assert kinds["baseline"] == kinds["transfer"] == kinds["omnia"] == kinds["full"] == kinds["second_round"]
+    assert kinds["baseline"] == kinds["mentored"] == kinds["transfer"] == kinds["omnia"] == kinds["full"]
     assert kinds["dann"] == kinds["transfer_dann"]
     assert len({kinds[name] for name in ("baseline", "dann", "distil", "teacher")}) == 4
 

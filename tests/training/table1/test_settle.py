@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 from support.lessons import squares
 
-from training.data.sample import Experiment
+from lineside.pixels import encode_png
+from training.data.sample import Dataset, Experiment
 from training.table1 import data, settle
 from training.table1.plan import TablePlan
 from training.table1.pool import TableInUseError, claimed, write_plan
@@ -99,3 +101,37 @@ def test_a_part_is_in_the_same_half_of_both_domains() -> None:
     ]
     judged = [{item.part_id for item in data.halves(dataset)[1]} for dataset in parts]
     assert judged[0] == judged[1]
+
+
+def test_two_annotated_sets_become_an_experiment_without_shared_parts(tmp_path: Path) -> None:
+    for name, seed in (("old", 1), ("new", 2)):
+        write_coco(tmp_path / name, squares(24, seed=seed))
+    plan = TablePlan(data=f"coco:{tmp_path / 'old.json'}", new=f"coco:{tmp_path / 'new.json'}")
+    experiment = data.experiment_of(plan)
+    assert len(experiment.train) + len(experiment.eval_original) == 24
+    assert {item.name for item in experiment.train} == {item.name for item in experiment.mentoring}
+    assert not {item.name for item in experiment.train} & {item.name for item in experiment.eval_new}
+
+
+def test_a_set_too_small_to_be_halved_is_refused_by_the_part_that_is_empty(tmp_path: Path) -> None:
+    write_coco(tmp_path / "old", squares(1))
+    plan = TablePlan(data=f"coco:{tmp_path / 'old.json'}", new=f"coco:{tmp_path / 'old.json'}")
+    with pytest.raises(ValueError, match="no picture with a defect in the part"):
+        data.experiment_of(plan)
+
+
+def write_coco(place: Path, dataset: Dataset) -> None:
+    """PLACE.json and its pictures."""
+    images, annotations = [], []
+    for number, sample in enumerate(dataset, 1):
+        pixels = sample.picture.read()
+        (place.parent / f"{sample.name}.png").write_bytes(encode_png(pixels))
+        images.append(
+            {"id": number, "file_name": f"{sample.name}.png", "width": pixels.shape[1], "height": pixels.shape[0]}
+        )
+        for (x1, y1, x2, y2), kind in zip(sample.boxes.tolist(), sample.classes.tolist(), strict=True):
+            box = [x1, y1, x2 - x1, y2 - y1]
+            annotations.append({"id": len(annotations) + 1, "image_id": number, "category_id": kind + 1, "bbox": box})
+    categories = [{"id": kind + 1, "name": name} for kind, name in enumerate(dataset.classes)]
+    document = {"images": images, "annotations": annotations, "categories": categories}
+    place.with_suffix(".json").write_text(json.dumps(document))
