@@ -91,7 +91,11 @@ def read_snapshot(root: Path) -> LogSnapshot:
         connection.execute("BEGIN")
         _check(connection, root)
         return _read(connection, root)
-    except (sqlite3.Error, OverflowError) as error:
+    except (
+        sqlite3.Error,
+        OverflowError,
+        UnicodeDecodeError,
+    ) as error:  # sqlite3 names a damaged thing by its damaged name
         raise _unreadable(root, str(error)) from error
     finally:
         connection.close()

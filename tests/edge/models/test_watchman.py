@@ -134,16 +134,16 @@ def test_a_confirmed_model_that_comes_back_is_not_a_stranger(watchman: Watchman)
 def test_what_is_decided_is_done_once_and_again_later_where_it_failed(
     watchman: Watchman, hand: Hand, clock: Clock
 ) -> None:
-    def see_until(count: int) -> None:
+    def see_until(count: int, *, seconds: int = 0) -> None:
         while len(hand.done) < count:
+            clock.now += seconds  # the hand may still be about to note when it failed
             watchman.saw(inspection(ONE))
 
     hand.refuses = ContractError(Reason.STORAGE_FULL, "full")
     watchman.follow(serving(ONE, State.ACTIVE))
     clock.now = 61
     see_until(1)
-    clock.now += 100
-    see_until(2)
+    see_until(2, seconds=100)
     watchman.close()
     for _ in range(10):
         watchman.saw(inspection(ONE))  # the station stops: nothing more is begun

@@ -94,8 +94,14 @@ def test_an_interrupt_ends_the_processes_and_says_how_to_go_on(
 
     pause = threading.Event()
     monkeypatch.setattr(table, "run_table", run)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     out = tmp_path / "table"
-    assert main(["table1", "--data", "synthetic", "--out", str(out), "--parallel", "1", "--progress", "none"]) == 130
+    try:
+        assert (
+            main(["table1", "--data", "synthetic", "--out", str(out), "--parallel", "1", "--progress", "none"]) == 130
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "the same command goes on where it was" in capsys.readouterr().err
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
