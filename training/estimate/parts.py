@@ -139,7 +139,8 @@ def factory_words(parts: Sequence[Part], *, inspected: int | None = None, error:
     seen, among = _sound_among(rejected, 0.0), _sound_among(rejected, error)
     if total is not None and any(weight for _, weight in rejected):
         factor = among.point / seen.point if seen.point > 0 else 1.0
-        false = _rate(rejected, PartTruth.SOUND, total, each=each, factor=factor)
+        largest = max(weight for _, weight in rejected) / each
+        false = _rate(rejected, PartTruth.SOUND, total, each=each, largest=largest, factor=factor)
     return Parts(
         rejected=len(rejected),
         passed=len(passed),
@@ -194,7 +195,7 @@ def _rate(
     total: Total,
     *,
     each: int,
-    largest: float = 0.0,
+    largest: float,
     factor: float = 1.0,
 ) -> Rate:
     """Parts of one truth per 1,000 inspected; `factor` undoes wrong answers."""

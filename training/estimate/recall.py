@@ -142,10 +142,11 @@ def recall_of(
     if searches.audit is Audit.NONE:
         return Recall(**counts, point=math.nan, low=0.0, high=1.0, interval=(0.0, 1.0))
     largest = max(searches.weights) / (1 - overlooked)
-    settled = total_of(found), total_of(lost, largest=largest)
+    one_more = max(answered)
+    settled = total_of(found, largest=one_more), total_of(lost, largest=largest)
     low, high = _recall(*settled)
     worst = _recall(settled[0], total_of([*lost, *against], largest=largest))[0]
-    best = _recall(total_of([*found, *doubtful]), settled[1])[1]
+    best = _recall(total_of([*found, *doubtful], largest=one_more), settled[1])[1]
     whole = settled[0].point + settled[1].point
     point = settled[0].point / whole if whole > 0 else math.nan
     if searches.audit is Audit.BARE:
@@ -155,8 +156,6 @@ def recall_of(
 
 def _recall(found: Total, lost: Total) -> tuple[float, float]:
     """Limits of F / (F + M)."""
-    if found.high == 0 and lost.point == 0:
-        return 0.0, 1.0
     low, high = ratio_of(lost, found)
     return (0.0 if math.isinf(high) else 1 / (1 + high)), 1 / (1 + low)
 
