@@ -31,7 +31,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--class", dest="class_name", metavar="NAME", help="only rejections of this class")
     parser.add_argument("--recent", type=int, default=40, metavar="N", help="rejections looked at, the newest (40)")
     parser.add_argument("--turn", choices=("all", "mirror", "none"), help="which turns leave a part a part")
-    parser.add_argument("--steps", type=int, default=200, help="at most (default: 200)")
+    parser.add_argument("--steps", type=int, default=300, help="at most (default: 300)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--silenced", type=float, default=0.8, metavar="SHARE", help="of kept-back examples to fall silent (0.8)"

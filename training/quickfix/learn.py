@@ -40,9 +40,9 @@ MOVES = ("classifier", "block", "network")
 class FixConfig:
     """How the change is learned."""
 
-    moves: str = "block"
+    moves: str = "network"
     """"classifier" alone; "block": with it the backbone's last block and the boxes; "network": everything."""
-    steps: int = 200
+    steps: int = 300
     batch: int = 16
     """Pictures a step, half of them original."""
     side: int = 96
@@ -51,8 +51,9 @@ class FixConfig:
     """At its highest."""
     keep: float = 8.0
     """Weight of the parent's answers against the pattern's silence."""
-    gamma: float = 2.0
-    """Focal exponent of the pattern's silence: an area that is silent enough pulls no further."""
+    gamma: float = 0.5
+    """Focal exponent of the pattern's silence: an area that is silent enough pulls no further. At 2 they stop right at
+    the threshold, which is too near for parts nobody has seen."""
     clip: float = 5.0
     """Largest norm of the whole gradient."""
 
@@ -188,7 +189,7 @@ _JUDGED = 10
 """Steps after which a limit of time is turned into a number of steps."""
 
 
-def forget(logits_nac: torch.Tensor, pattern_na: torch.Tensor, *, gamma: float = 2.0) -> torch.Tensor:
+def forget(logits_nac: torch.Tensor, pattern_na: torch.Tensor, *, gamma: float) -> torch.Tensor:
     """-p^gamma log(1 - p) over the pattern's areas and all classes, divided by the number of areas; 0 without any."""
     states = torch.where(pattern_na, ABSENT, UNKNOWN)[..., None].expand_as(logits_nac)
     return masked_classification(logits_nac, states, gamma=gamma)

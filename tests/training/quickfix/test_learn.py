@@ -50,7 +50,7 @@ def test_an_area_that_is_silent_enough_hardly_pulls() -> None:
 
 def test_without_a_pattern_in_the_batch_there_is_no_loss_and_no_nan() -> None:
     given = logits([5.0], [0.0])
-    loss = forget(given, chosen(False, False))
+    loss = forget(given, chosen(False, False), gamma=0.5)
     loss.backward()  # type: ignore[no-untyped-call]
     assert float(loss.detach()) == 0
     assert given.grad is not None
@@ -133,7 +133,7 @@ def test_only_what_may_move_moves_and_statistics_never_do(head: str, moves: str)
 
 def test_a_backbone_that_joins_several_maps_moves_where_it_joins_them() -> None:
     before = parent(backbone=BackboneConfig(stem=4, widths=(8, 16), blocks=(0, 0), context=((16, 0),)))
-    child, _ = mend(before, batches(before).batch, FixConfig(steps=2, learning_rate=0.1))
+    child, _ = mend(before, batches(before).batch, FixConfig(moves="block", steps=2, learning_rate=0.1))
     old = before.state_dict()
     changed = {name for name, value in child.state_dict().items() if not torch.equal(value, old[name])}
     assert any(name.startswith("backbone.merge.smooth.") for name in changed)

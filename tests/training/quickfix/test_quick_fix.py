@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -43,9 +43,9 @@ from training.simulation.judging import Character
 from training.simulation.shortcut import Shortcut
 
 # A network of 16 features gives way sooner than a real one, so it is held less.
-FIX = FixConfig(steps=150, batch=8, side=64, learning_rate=3e-3, keep=2.0, gamma=1.0)
+FIX = FixConfig(steps=150, batch=8, side=64, learning_rate=3e-3, keep=4.0)
 # So few defects are held out that a single one is more than the usual 0.01.
-CONFIG = QuickFixConfig(fix=FIX, limits=Limits(recall_fall=0.05))
+CONFIG = QuickFixConfig(fix=FIX, limits=Limits(recall_fall=0.1))
 
 
 def barred(pixels: Pixels, x: int, y: int) -> None:
@@ -85,6 +85,15 @@ def answered(parent: Checkpoint, parts: Dataset) -> list[Judged]:
     shortcut.round(Predictor(parent.detector).answer)
     pictures = {sample.name: sample.picture.read() for sample in parts}
     return [Judged(record, pictures[record.frame.part_id], parent.detector.head) for record in shortcut.records()]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So small a network learns something else with every number of threads; the figures below are one's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +287,7 @@ def test_one_command_from_a_stations_log_to_a_checkpoint(
     data = data_folder(tmp_path / "data", original)
     log = station_log(tmp_path / "station", judged, parent, len(judged))
     arguments = ["quickfix", "--parent", str(tmp_path / "parent"), "--log", str(log), "--data", f"yolo:{data}"]
-    limits = ["--steps", "100", "--silenced", "0.3", "--recall-fall", "0.05"]
+    limits = ["--steps", "150", "--recall-fall", "0.05"]
     assert main([*arguments, *limits, "--out", str(tmp_path / "out"), "--progress", "json"]) == 0
     printed = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert printed["pattern"]["examples"] >= 15
