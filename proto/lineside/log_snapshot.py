@@ -8,6 +8,7 @@ station may go on writing.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import re
@@ -124,9 +125,29 @@ def _check(connection: sqlite3.Connection, root: Path) -> None:
     if structural:
         raise _unreadable(root, structural[0].splitlines()[-1][:120])
     there = {row[0].decode(errors="replace") for row in connection.execute("SELECT name FROM sqlite_master")}
-    lacking = [name for name in re.findall(r"CREATE TABLE (\w+)", SCHEMA) if name not in there]
+    lacking = [name for name in _TABLES if name not in there]
     if lacking:
         raise _unreadable(root, f"it has no table {', '.join(lacking)}")
+    for table, columns in _TABLES.items():
+        # Names of columns are bytes of the file too, which no check of SQLite's looks at.
+        named = {row[1].decode(errors="replace") for row in connection.execute(f"PRAGMA table_info({table})")}
+        if not columns <= named:
+            raise _unreadable(root, f"table {table} has no column {', '.join(sorted(columns - named))}")
+
+
+def _tables() -> Mapping[str, frozenset[str]]:
+    """Tables of a log by name, with the names of their columns, as SQLite reads the schema."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as plain:
+        plain.executescript(SCHEMA)
+        names = [row[0] for row in plain.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return {
+            name: frozenset(row[1] for row in plain.execute(f"PRAGMA table_info({name})"))
+            for name in names
+            if not name.startswith("sqlite_")
+        }
+
+
+_TABLES = _tables()
 
 
 _ABOUT_ONE_VALUE = re.compile(

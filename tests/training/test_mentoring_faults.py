@@ -108,6 +108,7 @@ def test_a_log_that_was_cut_off_is_refused_with_what_to_do_or_fully_accounted_fo
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(place=0.0367099142098124, flip=8)  # a column's name
 @example(place=0.0234375, flip=128)  # a name that is no text any more
 @given(place=st.floats(0, 1, exclude_max=True), flip=st.integers(1, 255))
 def test_a_changed_byte_anywhere_never_ends_in_a_traceback(written: Path, log: Path, place: float, flip: int) -> None:

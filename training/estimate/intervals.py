@@ -48,6 +48,8 @@ class Total:
     high: float
 
 
+ROUNDING = 1e-12
+"""Part of a cluster's weight below which its residual is taken for an error of rounding."""
 NOTHING = Share(point=math.nan, low=math.nan, high=math.nan, effective=0.0)
 
 
@@ -74,7 +76,10 @@ def share_of(rows: Iterable[Row]) -> Share:
     most = max(fewest, whole**2 / math.fsum(row.weight**2 * row.total for row in kept))
     effective = fewest
     if 0 < point < 1 and len(sizes) > 1:
-        squares = math.fsum(residual**2 for residual in residuals.values())
+        # Clusters that are all alike leave residuals of rounding alone, which differ with the unit of the weights.
+        squares = math.fsum(
+            residual**2 for name, residual in residuals.items() if abs(residual) > ROUNDING * sizes[name]
+        )
         # A share of a tiny weight can leave residuals too small to be squared.
         variance = len(sizes) / (len(sizes) - 1) * squares / whole**2
         effective = min(most, max(fewest, point * (1 - point) / variance)) if variance > 0 else fewest

@@ -34,6 +34,8 @@ from training.table1.result import FILE_NAME, RoundResult, RunResult, read_resul
 RUNS = "runs"
 ROUND_NAME = "round.json"
 SETTINGS_NAME = "settings.json"
+LATER = ("show_again_from",)
+"""Settings of the feedback that only later rounds read."""
 SAVE_EVERY = 100
 """Steps between two states that a killed run goes on from."""
 
@@ -136,16 +138,16 @@ class _Run:
         """The folder of a finished round that is equal to this one, in whichever row."""
         for path in sorted((self.out / RUNS).glob(f"*-seed{self.job.seed}/round{number}/{ROUND_NAME}")):
             # What knows of no parent was written before rounds said so.
-            if _facts(path.parent).get("parent", parent) == parent and self._trained_so(path.parent):
+            if _facts(path.parent).get("parent", parent) == parent and self._trained_so(path.parent, number):
                 return path.parent
         return None
 
-    def _trained_so(self, folder: Path) -> bool:
-        """Whether a checkpoint was trained as the recipe says today, on the same pictures."""
+    def _trained_so(self, folder: Path, number: int) -> bool:
+        """Whether a checkpoint was trained as the recipe says today for this round, on the same pictures."""
         if not (folder / CHECKPOINT_NAME).is_file():
             return False
         known = load_metadata(folder / CHECKPOINT_NAME)
-        return known.lineage.data_digest == self.data_digest and agree(known.training, self.config)
+        return known.lineage.data_digest == self.data_digest and agree(known.training, self.config, number)
 
     def carry_out(self) -> RunResult:
         """All rounds."""
@@ -285,7 +287,7 @@ def _facts(folder: Path) -> dict[str, Any]:
     return facts
 
 
-def agree(then: Mapping[str, Any], config: TrainConfig) -> bool:
+def agree(then: Mapping[str, Any], config: TrainConfig, number: int = 2) -> bool:
     """Whether a run had the settings that its recipe asks for today.
 
     A setting that did not exist then must have its plain value today; one that is gone is passed over. Names of rows
@@ -294,9 +296,14 @@ def agree(then: Mapping[str, Any], config: TrainConfig) -> bool:
     Args:
         then: the settings of a run, as its checkpoint tells them.
         config: what is asked for today.
+        number: of the round; the first one does not depend on what is asked in later ones.
     """
     plain = TrainConfig(recipe=config.recipe, detector=DetectorConfig(classes=config.detector.classes))
-    return _agree(then, _plain(config), _plain(plain))
+    now = _plain(config)
+    if number == 1:
+        then = {**then, "feedback": {name: value for name, value in then["feedback"].items() if name not in LATER}}
+        now["feedback"] = {name: value for name, value in now["feedback"].items() if name not in LATER}
+    return _agree(then, now, _plain(plain))
 
 
 def _agree(then: Mapping[str, Any], now: Mapping[str, Any], plain: Mapping[str, Any]) -> bool:

@@ -18,10 +18,9 @@ from training.cli import main
 from training.models.config import DetectorConfig
 from training.recipes import recipe_named
 from training.table1 import pool
-from training.table1.data import experiment_of
 from training.table1.plan import Job, TablePlan
 from training.table1.pool import JobProgress, results_of, run_table
-from training.table1.run import SAVE_EVERY, Pictures, agree, run_job
+from training.table1.run import SAVE_EVERY, agree
 
 BASELINE = Job(recipe="baseline", seed=0)
 
@@ -75,11 +74,8 @@ def test_a_run_killed_half_way_and_started_again_is_the_run_that_was_never_kille
     assert run_table(plan, broken, parallel=1, on_progress=told.append) == {}
     first = next(item for item in told if item.stage == "training")
     assert first.done == SAVE_EVERY + 20
-    # The other one in this process: where a run is computed is no part of it.
-    experiment = experiment_of(plan)
-    pictures = Pictures(experiment=experiment, train_digest=experiment.train.digest())
+    assert run_table(plan, straight, parallel=1, on_progress=lambda _: None) == {}
     for job in plan.jobs():
-        run_job(plan, job, pictures, straight, lambda *_: None)
         assert whole(broken, job) == whole(straight, job)
         weights = [
             safetensors.torch.load_file(folder / "runs" / job.name / "round1" / "checkpoint.safetensors")
@@ -182,6 +178,14 @@ def test_settings_agree_but_for_names_and_what_was_not_there_then() -> None:
     assert agree(then, config)
     then["optimiser"] = {**then["optimiser"], "learning_rate": 1.0}
     assert not agree(then, config)
+
+
+def test_what_is_asked_in_a_second_round_is_no_setting_of_the_first() -> None:
+    config = recipe_named("second_round")(DetectorConfig(classes=("a",)))
+    then = json.loads(json.dumps(config.to_json()))
+    then["feedback"]["show_again_from"] = 0.7
+    assert agree(then, config, 1)
+    assert not agree(then, config, 2)
 
 
 def test_a_setting_that_came_later_and_is_used_is_another_run() -> None:
