@@ -102,6 +102,13 @@ def test_deeppcb_experiments_hold_what_the_readme_counts(
     assert (len(np.unique(shifted)) > 2) == (experiment != "natural")
 
 
+def test_the_public_experiment_is_the_public_lists_and_has_no_new_domain(data_folder: Path) -> None:
+    loaded = deeppcb.load_experiment(data_folder / "deeppcb", "public")
+    assert (len(loaded.train.defective), len(loaded.eval_original.defective)) == (1000, 500)
+    assert not {sample.name for sample in loaded.train} & {sample.name for sample in loaded.eval_original}
+    assert (len(loaded.mentoring), len(loaded.eval_new)) == (0, 0)
+
+
 def test_deeppcb_roles_leave_the_spoilt_picture_out(data_folder: Path) -> None:
     from training.data.splits import read_splits
 

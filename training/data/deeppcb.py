@@ -24,14 +24,24 @@ from training.shift import Shift
 
 CLASSES = ("open", "short", "mousebite", "spur", "copper", "pin-hole")
 SUFFIXES = (".png", ".jpg")
+PUBLIC = "public"
+"""Name of the experiment that others report on: the public lists, of the same boards, and no new domain."""
 
 
 def load_experiment(folder: Path, name: str, *, level: str | None = None, seed: int | None = None) -> Experiment:
     """An experiment of the set's `splits.json`; every set holds the templates of its pictures as healthy ones.
 
+    The one called `public` is trained on `trainval.txt` and tested on `test.txt`, as the set's authors do.
+
     Raises:
         FileNotFoundError, ValueError: the folder is not what it claims to be; the message says what is missing.
     """
+    if name == PUBLIC:
+        train, test = load_list(folder, "trainval"), load_list(folder, "test")
+        nothing = Dataset(name="none", classes=CLASSES, samples=())
+        return Experiment(
+            name=PUBLIC, train=train, eval_original=test, mentoring=nothing, eval_new=nothing, part_ids="kind"
+        )
     splits = read_splits(folder)
     root = picture_root(folder, splits)
 
