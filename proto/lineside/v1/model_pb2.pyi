@@ -649,19 +649,27 @@ class ListResponse(_message.Message):
 
     MODELS_FIELD_NUMBER: _builtins.int
     FROZEN_FIELD_NUMBER: _builtins.int
+    WAY_BACK_FIELD_NUMBER: _builtins.int
+    STATION_FIELD_NUMBER: _builtins.int
     frozen: _builtins.str
     """Why nothing may be activated; empty: it may."""
+    way_back: _builtins.str
+    """Digest of the model a rollback would let serve; empty: there is none."""
     @_builtins.property
     def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelStatus]: ...
+    @_builtins.property
+    def station(self) -> _swap_pb2.StationReport: ...
     def __init__(
         self,
         *,
         models: _abc.Iterable[Global___ModelStatus] | None = ...,
         frozen: _builtins.str = ...,
+        way_back: _builtins.str = ...,
+        station: _swap_pb2.StationReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["station", b"station"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frozen", b"frozen", "models", b"models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["frozen", b"frozen", "models", b"models", "station", b"station", "way_back", b"way_back"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -965,16 +973,22 @@ class RollbackRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     WHY_FIELD_NUMBER: _builtins.int
+    ONLY_FROM_FIELD_NUMBER: _builtins.int
     why: _builtins.str
     """In words, for the audit."""
+    only_from: _builtins.str
+    """Digest that has to serve, or nothing is done: so a rollback that is asked for twice, or that comes after the
+    station's own, does not go back two models. Empty: whichever serves.
+    """
     def __init__(
         self,
         *,
         why: _builtins.str = ...,
+        only_from: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["why", b"why"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["only_from", b"only_from", "why", b"why"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
