@@ -16,7 +16,7 @@ from training.table1.display import duration
 from training.table1.document import Document
 from training.table1.statistics import Estimate
 from training.table1.summary import CLASS_FIELDS, COLUMNS, Column
-from training.table1.text import operator_words, percent, scale_words
+from training.table1.text import gap_words, operator_words, percent, scale_words
 from training.table1.verdict import RULE
 
 TEMPLATE = "report.html.j2"
@@ -63,6 +63,7 @@ def to_html(document: Document, histories: Histories, galleries: Sequence[Galler
         better=better,
         shade=shade,
         scale_words=scale_words(document),
+        gap_words=gap_words(document),
         operator=operator_words(document.plan.character),
         rule=RULE,
         intervals=charts.intervals(document.rows, verdict.recommended) if document.rows else "",

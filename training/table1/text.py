@@ -37,6 +37,7 @@ def notes(document: Document) -> str:
         scale_words(document),
         f"Simulated operator: {operator_words(who)}.",
     ]
+    lines += gap_words(document)
     if document.missing:
         lines.append(f"Not there: {', '.join(job.name for job in document.missing)}.")
     lines += [f"Failed: {job.name}: {message}" for job, message in document.failures.items()]
@@ -57,7 +58,17 @@ def scale_words(document: Document) -> str:
         words += f" ({', '.join(f'{name} {count}' for name, count in plan.steps.items())} as asked)"
     if fitted is not None:
         words += f", {'cut to fit' if fitted.scale < fitted.asked_scale else 'which fits'} {duration(fitted.budget)}"
-    return f"{words}; it took {duration(document.wall_seconds)}."
+    trained = sum(row.training_seconds.mean * len(row.seeds) for row in document.rows)
+    return f"{words}; training took {duration(trained)} of one thread, this command {duration(document.wall_seconds)}."
+
+
+def gap_words(document: Document) -> list[str]:
+    """Which seeds say nothing about the gap; empty: none."""
+    left_out = sorted({seed for row in document.rows for entry in row.rounds for seed in entry.gap_left_out})
+    if not left_out:
+        return []
+    seeds = f"{'seeds' if len(left_out) > 1 else 'seed'} {', '.join(str(seed) for seed in left_out)}"
+    return [f"Gap closed leaves out {seeds}, where full annotation gained nothing and cannot be a measure."]
 
 
 def number(value: Estimate | None, digits: int = 3) -> str:
@@ -68,9 +79,9 @@ def number(value: Estimate | None, digits: int = 3) -> str:
     return words if value.half is None else f"{words} ±{value.half:.{digits}f}"
 
 
-def change(value: Estimate | None) -> str:
+def change(value: Estimate | None, digits: int = 2) -> str:
     """+0.14, as the paper writes it, or a dash."""
-    return "–" if value is None else f"{value.mean:+.2f}"
+    return "–" if value is None else f"{value.mean:+.{digits}f}"
 
 
 def percent(value: Estimate | None) -> str:
@@ -94,7 +105,8 @@ def _drawn(document: Document, domain: str) -> str:
         for column in COLUMNS:
             shown = number(row.last.figures[domain][column.field], column.digits)
             if column.field == COLUMNS[0].field and row.role != "baseline":
-                shown += f" ({change(row.last.gain[domain][column.field])})"
+                # A hundredth of the original domain is the limit, and two digits would round over it.
+                shown += f" ({change(row.last.gain[domain][column.field], 3 if domain == 'original' else 2)})"
             cells.append(shown)
         if domain == "new":
             asked = row.last.seconds.mean

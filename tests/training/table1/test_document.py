@@ -166,6 +166,14 @@ def test_figures_are_written_as_the_paper_writes_them() -> None:
     assert percent(estimate([0.81])) == "81 %"
 
 
+def test_seeds_that_cannot_measure_the_gap_are_named_in_text_and_page() -> None:
+    table = document({**SCORES, "full": [0.90, 0.61, 0.91]})
+    words = "Gap closed leaves out seed 1,"
+    assert words in to_text(table)
+    assert words in to_html(table, {}, ())
+    assert "leaves out" not in to_text(document(SCORES))
+
+
 def test_labels_are_moved_apart_as_little_as_need_be() -> None:
     assert spread([0.0, 5.0], 1.0, -10, 10) == [0.0, 5.0]
     # Three that want the same place lie around it.
