@@ -8,6 +8,7 @@ Conventions: see inspection.proto.
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from lineside.v1 import swap_pb2 as _swap_pb2
@@ -21,6 +22,30 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Purpose:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PurposeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Purpose.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PURPOSE_UNSPECIFIED: _Purpose.ValueType  # 0
+    """As PURPOSE_RELEASE: what packages were before there was a choice."""
+    PURPOSE_RELEASE: _Purpose.ValueType  # 1
+    """May serve."""
+    PURPOSE_TRIAL: _Purpose.ValueType  # 2
+    """May be proven, replayed and stand in shadow beside the serving model; is never activated."""
+
+class Purpose(_Purpose, metaclass=_PurposeEnumTypeWrapper):
+    """What a package may be used for. A station asks that its signer may sign for that (ROLE)."""
+
+PURPOSE_UNSPECIFIED: Purpose.ValueType  # 0
+"""As PURPOSE_RELEASE: what packages were before there was a choice."""
+PURPOSE_RELEASE: Purpose.ValueType  # 1
+"""May serve."""
+PURPOSE_TRIAL: Purpose.ValueType  # 2
+"""May be proven, replayed and stand in shadow beside the serving model; is never activated."""
+Global___Purpose: _TypeAlias = Purpose  # noqa: Y015
 
 class _ModelState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -311,6 +336,60 @@ class DecodeParameters(_message.Message):
 Global___DecodeParameters: _TypeAlias = DecodeParameters  # noqa: Y015
 
 @_typing.final
+class ClassEvaluation(_message.Message):
+    """One class in one evaluation; absent: nothing was there to be measured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEFECTS_FIELD_NUMBER: _builtins.int
+    AP_33_FIELD_NUMBER: _builtins.int
+    AP_50_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    RECALL_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    defects: _builtins.int
+    """Defects of this class in the pictures."""
+    ap_33: _builtins.float
+    """Average precision at IoU 0.33 and 0.5."""
+    ap_50: _builtins.float
+    precision: _builtins.float
+    """At the deployed threshold."""
+    recall: _builtins.float
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        defects: _builtins.int = ...,
+        ap_33: _builtins.float | None = ...,
+        ap_50: _builtins.float | None = ...,
+        precision: _builtins.float | None = ...,
+        recall: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ap_33", b"_ap_33", "_ap_50", b"_ap_50", "_precision", b"_precision", "_recall", b"_recall", "ap_33", b"ap_33", "ap_50", b"ap_50", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ap_33", b"_ap_33", "_ap_50", b"_ap_50", "_precision", b"_precision", "_recall", b"_recall", "ap_33", b"ap_33", "ap_50", b"ap_50", "defects", b"defects", "name", b"name", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ap_33: _TypeAlias = _typing.Literal["ap_33"]  # noqa: Y015
+    _WhichOneofArgType__ap_33: _TypeAlias = _typing.Literal["_ap_33", b"_ap_33"]  # noqa: Y015
+    _WhichOneofReturnType__ap_50: _TypeAlias = _typing.Literal["ap_50"]  # noqa: Y015
+    _WhichOneofArgType__ap_50: _TypeAlias = _typing.Literal["_ap_50", b"_ap_50"]  # noqa: Y015
+    _WhichOneofReturnType__precision: _TypeAlias = _typing.Literal["precision"]  # noqa: Y015
+    _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
+    _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
+    _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ap_33) -> _WhichOneofReturnType__ap_33 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ap_50) -> _WhichOneofReturnType__ap_50 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__precision) -> _WhichOneofReturnType__precision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
+
+Global___ClassEvaluation: _TypeAlias = ClassEvaluation  # noqa: Y015
+
+@_typing.final
 class Evaluation(_message.Message):
     """Figures of one evaluation; every number 0 to 1 unless said otherwise. Absent: not measured."""
 
@@ -324,6 +403,9 @@ class Evaluation(_message.Message):
     RECALL_FIELD_NUMBER: _builtins.int
     FALSE_ALARMS_PER_HEALTHY_FIELD_NUMBER: _builtins.int
     NOTES_FIELD_NUMBER: _builtins.int
+    HEALTHY_IMAGES_FIELD_NUMBER: _builtins.int
+    ESCAPES_FIELD_NUMBER: _builtins.int
+    CLASSES_FIELD_NUMBER: _builtins.int
     domain: _builtins.str
     """"original", "new", or the user's own word."""
     images: _builtins.int
@@ -336,6 +418,13 @@ class Evaluation(_message.Message):
     false_alarms_per_healthy: _builtins.float
     """Detections per part known to be healthy; not bounded by 1."""
     notes: _builtins.str
+    healthy_images: _builtins.int
+    escapes: _builtins.float
+    """Share of defective pictures on which nothing was raised."""
+    @_builtins.property
+    def classes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ClassEvaluation]:
+        """In the order of the manifest's classes. Empty: not measured by class."""
+
     def __init__(
         self,
         *,
@@ -347,11 +436,16 @@ class Evaluation(_message.Message):
         recall: _builtins.float | None = ...,
         false_alarms_per_healthy: _builtins.float | None = ...,
         notes: _builtins.str = ...,
+        healthy_images: _builtins.int = ...,
+        escapes: _builtins.float | None = ...,
+        classes: _abc.Iterable[Global___ClassEvaluation] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_false_alarms_per_healthy", b"_false_alarms_per_healthy", "_map_33", b"_map_33", "_map_50", b"_map_50", "_precision", b"_precision", "_recall", b"_recall", "false_alarms_per_healthy", b"false_alarms_per_healthy", "map_33", b"map_33", "map_50", b"map_50", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_escapes", b"_escapes", "_false_alarms_per_healthy", b"_false_alarms_per_healthy", "_map_33", b"_map_33", "_map_50", b"_map_50", "_precision", b"_precision", "_recall", b"_recall", "escapes", b"escapes", "false_alarms_per_healthy", b"false_alarms_per_healthy", "map_33", b"map_33", "map_50", b"map_50", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_false_alarms_per_healthy", b"_false_alarms_per_healthy", "_map_33", b"_map_33", "_map_50", b"_map_50", "_precision", b"_precision", "_recall", b"_recall", "domain", b"domain", "false_alarms_per_healthy", b"false_alarms_per_healthy", "images", b"images", "map_33", b"map_33", "map_50", b"map_50", "notes", b"notes", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_escapes", b"_escapes", "_false_alarms_per_healthy", b"_false_alarms_per_healthy", "_map_33", b"_map_33", "_map_50", b"_map_50", "_precision", b"_precision", "_recall", b"_recall", "classes", b"classes", "domain", b"domain", "escapes", b"escapes", "false_alarms_per_healthy", b"false_alarms_per_healthy", "healthy_images", b"healthy_images", "images", b"images", "map_33", b"map_33", "map_50", b"map_50", "notes", b"notes", "precision", b"precision", "recall", b"recall"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__escapes: _TypeAlias = _typing.Literal["escapes"]  # noqa: Y015
+    _WhichOneofArgType__escapes: _TypeAlias = _typing.Literal["_escapes", b"_escapes"]  # noqa: Y015
     _WhichOneofReturnType__false_alarms_per_healthy: _TypeAlias = _typing.Literal["false_alarms_per_healthy"]  # noqa: Y015
     _WhichOneofArgType__false_alarms_per_healthy: _TypeAlias = _typing.Literal["_false_alarms_per_healthy", b"_false_alarms_per_healthy"]  # noqa: Y015
     _WhichOneofReturnType__map_33: _TypeAlias = _typing.Literal["map_33"]  # noqa: Y015
@@ -362,6 +456,8 @@ class Evaluation(_message.Message):
     _WhichOneofArgType__precision: _TypeAlias = _typing.Literal["_precision", b"_precision"]  # noqa: Y015
     _WhichOneofReturnType__recall: _TypeAlias = _typing.Literal["recall"]  # noqa: Y015
     _WhichOneofArgType__recall: _TypeAlias = _typing.Literal["_recall", b"_recall"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__escapes) -> _WhichOneofReturnType__escapes | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__false_alarms_per_healthy) -> _WhichOneofReturnType__false_alarms_per_healthy | None: ...
     @_typing.overload
@@ -374,6 +470,41 @@ class Evaluation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__recall) -> _WhichOneofReturnType__recall | None: ...
 
 Global___Evaluation: _TypeAlias = Evaluation  # noqa: Y015
+
+@_typing.final
+class LogRange(_message.Message):
+    """Clicks of one station's mentoring log that a model learned from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATION_FIELD_NUMBER: _builtins.int
+    FIRST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
+    FEEDBACK_EVENTS_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    station: _builtins.str
+    first_sequence: _builtins.int
+    """Lowest and highest log sequence among them. 0: not known."""
+    last_sequence: _builtins.int
+    feedback_events: _builtins.int
+    """Feedback events and frames between the two that were taught. 0: not known."""
+    frames: _builtins.int
+    def __init__(
+        self,
+        *,
+        station: _builtins.str = ...,
+        first_sequence: _builtins.int = ...,
+        last_sequence: _builtins.int = ...,
+        feedback_events: _builtins.int = ...,
+        frames: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback_events", b"feedback_events", "first_sequence", b"first_sequence", "frames", b"frames", "last_sequence", b"last_sequence", "station", b"station"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LogRange: _TypeAlias = LogRange  # noqa: Y015
 
 @_typing.final
 class Lineage(_message.Message):
@@ -389,6 +520,7 @@ class Lineage(_message.Message):
     FEEDBACK_EVENTS_FIELD_NUMBER: _builtins.int
     LAST_LOG_SEQUENCE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    LOGS_FIELD_NUMBER: _builtins.int
     parent_digest: _builtins.str
     """Package digest of the model this one was trained from. Empty: none."""
     recipe: _builtins.str
@@ -402,6 +534,10 @@ class Lineage(_message.Message):
     last_log_sequence: _builtins.int
     """Highest log sequence of those events. 0: none."""
     seed: _builtins.int
+    @_builtins.property
+    def logs(self) -> _containers.RepeatedCompositeFieldContainer[Global___LogRange]:
+        """By station, in the order of their names."""
+
     def __init__(
         self,
         *,
@@ -413,10 +549,11 @@ class Lineage(_message.Message):
         feedback_events: _builtins.int = ...,
         last_log_sequence: _builtins.int = ...,
         seed: _builtins.int = ...,
+        logs: _abc.Iterable[Global___LogRange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_digest", b"data_digest", "feedback_events", b"feedback_events", "last_log_sequence", b"last_log_sequence", "mentoring_digest", b"mentoring_digest", "parent_digest", b"parent_digest", "recipe", b"recipe", "seed", b"seed", "training_config_json", b"training_config_json"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data_digest", b"data_digest", "feedback_events", b"feedback_events", "last_log_sequence", b"last_log_sequence", "logs", b"logs", "mentoring_digest", b"mentoring_digest", "parent_digest", b"parent_digest", "recipe", b"recipe", "seed", b"seed", "training_config_json", b"training_config_json"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -467,12 +604,23 @@ class PackageManifest(_message.Message):
     PARITY_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
     LICENSE_FIELD_NUMBER: _builtins.int
+    PURPOSE_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    RESPONSIBLE_FIELD_NUMBER: _builtins.int
+    INTENDED_USE_FIELD_NUMBER: _builtins.int
+    LIMITS_OF_USE_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """1. A station refuses what it does not know (PKG_MALFORMED)."""
     name: _builtins.str
     version: _builtins.str
     license: _builtins.str
     """SPDX expression for the weights. Empty: not said."""
+    purpose: Global___Purpose.ValueType
+    responsible: _builtins.str
+    """Who answers for it, and what it is and is not to be used for, in their words. Empty: not said."""
+    intended_use: _builtins.str
+    limits_of_use: _builtins.str
     @_builtins.property
     def input(self) -> Global___ModelInput: ...
     @_builtins.property
@@ -495,6 +643,14 @@ class PackageManifest(_message.Message):
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___PackageFile]:
         """Every file of the package except the manifest and the signature."""
 
+    @_builtins.property
+    def not_before(self) -> _timestamp_pb2.Timestamp:
+        """By the station's clock it is activated from the first to the last of these seconds (PKG_VALIDITY).
+        Absent: without limit. What already serves goes on serving.
+        """
+
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
         self,
         *,
@@ -511,10 +667,16 @@ class PackageManifest(_message.Message):
         parity: Global___ParityTolerance | None = ...,
         files: _abc.Iterable[Global___PackageFile] | None = ...,
         license: _builtins.str = ...,
+        purpose: Global___Purpose.ValueType = ...,
+        not_before: _timestamp_pb2.Timestamp | None = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        responsible: _builtins.str = ...,
+        intended_use: _builtins.str = ...,
+        limits_of_use: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "parity", b"parity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "license", b"license", "lineage", b"lineage", "name", b"name", "parity", b"parity", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "intended_use", b"intended_use", "license", b"license", "limits_of_use", b"limits_of_use", "lineage", b"lineage", "name", b"name", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "purpose", b"purpose", "responsible", b"responsible", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_head: _TypeAlias = _typing.Literal["cells", "anchors"]  # noqa: Y015
     _WhichOneofArgType_head: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
