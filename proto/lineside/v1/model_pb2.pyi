@@ -586,6 +586,48 @@ class ParityTolerance(_message.Message):
 Global___ParityTolerance: _TypeAlias = ParityTolerance  # noqa: Y015
 
 @_typing.final
+class Adoption(_message.Message):
+    """A network that others trained and exported, wrapped into the graph contract (`lineside export adopt`)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILY_FIELD_NUMBER: _builtins.int
+    SOURCE_SHA256_FIELD_NUMBER: _builtins.int
+    PRODUCER_FIELD_NUMBER: _builtins.int
+    PREPROCESSING_FIELD_NUMBER: _builtins.int
+    AREAS_FIELD_NUMBER: _builtins.int
+    NOT_TRAINABLE_FIELD_NUMBER: _builtins.int
+    family: _builtins.str
+    """Whose form its outputs have, e.g. "yolov8"."""
+    source_sha256: _builtins.str
+    """Of the file as it was given: 64 hexadecimal digits."""
+    producer: _builtins.str
+    """What wrote the file, as it says itself. Empty: it does not say."""
+    preprocessing: _builtins.str
+    """What the graph does to a letterboxed picture before the network sees it, in words."""
+    areas: _builtins.str
+    """What one area of the head is in that network, in words."""
+    not_trainable: _builtins.str
+    """Why Lineside's training cannot go on from its weights. Empty: it can."""
+    def __init__(
+        self,
+        *,
+        family: _builtins.str = ...,
+        source_sha256: _builtins.str = ...,
+        producer: _builtins.str = ...,
+        preprocessing: _builtins.str = ...,
+        areas: _builtins.str = ...,
+        not_trainable: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["areas", b"areas", "family", b"family", "not_trainable", b"not_trainable", "preprocessing", b"preprocessing", "producer", b"producer", "source_sha256", b"source_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Adoption: _TypeAlias = Adoption  # noqa: Y015
+
+@_typing.final
 class PackageManifest(_message.Message):
     """manifest.json of a package, in protobuf's JSON mapping with the names as written here."""
 
@@ -610,6 +652,7 @@ class PackageManifest(_message.Message):
     RESPONSIBLE_FIELD_NUMBER: _builtins.int
     INTENDED_USE_FIELD_NUMBER: _builtins.int
     LIMITS_OF_USE_FIELD_NUMBER: _builtins.int
+    ADOPTION_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """1. A station refuses what it does not know (PKG_MALFORMED)."""
     name: _builtins.str
@@ -651,6 +694,10 @@ class PackageManifest(_message.Message):
 
     @_builtins.property
     def not_after(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def adoption(self) -> Global___Adoption:
+        """Present: the network was not trained by Lineside."""
+
     def __init__(
         self,
         *,
@@ -673,10 +720,11 @@ class PackageManifest(_message.Message):
         responsible: _builtins.str = ...,
         intended_use: _builtins.str = ...,
         limits_of_use: _builtins.str = ...,
+        adoption: Global___Adoption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "intended_use", b"intended_use", "license", b"license", "limits_of_use", b"limits_of_use", "lineage", b"lineage", "name", b"name", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "purpose", b"purpose", "responsible", b"responsible", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "intended_use", b"intended_use", "license", b"license", "limits_of_use", b"limits_of_use", "lineage", b"lineage", "name", b"name", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "purpose", b"purpose", "responsible", b"responsible", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_head: _TypeAlias = _typing.Literal["cells", "anchors"]  # noqa: Y015
     _WhichOneofArgType_head: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
