@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from edge.cameras import AnyCameraSettings
 from edge.frame import is_camera_name
 from edge.mentoring.settings import MentoringSettings
+from edge.metrics.settings import MetricsSettings
 from edge.models.settings import ModelsSettings
 from edge.panel.settings import PanelSettings
 from edge.service.server import GrpcSettings
@@ -59,6 +60,7 @@ class StationConfig(Settings):
     mentoring: MentoringSettings = MentoringSettings()
     models: ModelsSettings = ModelsSettings()
     panel: PanelSettings = PanelSettings()
+    metrics: MetricsSettings = MetricsSettings()
     cameras: tuple[AnyCameraSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()
 

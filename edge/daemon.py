@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from prometheus_client import CollectorRegistry, ProcessCollector
+
 from edge.backends import open_backend
 from edge.cameras import make_camera
 from edge.cameras.contract import CameraState
@@ -29,10 +31,13 @@ from edge.inspection import Inspection
 from edge.mentoring.feedback import message_of
 from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selector
+from edge.metrics.models import ModelCounters, ModelGauges
+from edge.metrics.server import MetricsServer
 from edge.models.manager import ModelManager
 from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
 from edge.pipeline import Pipeline
+from edge.report import StationReporter
 from edge.service.inspection import InspectionServicer
 from edge.service.models import ModelsServicer
 from edge.service.server import GrpcServer
@@ -88,17 +93,27 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             MentoringLog(config.mentoring_root, config.mentoring, _tell_feedback(bus), boot_id=boot_id),
         )
         health = _Health()
+        registry = CollectorRegistry()
+        counters = ModelCounters(registry)
         manager = await _enter(
             stack,
             ModelManager(
                 config.models,
                 config.station.data_dir,
                 open_backend,
-                _tell_model(bus, health),
+                _tell_model(bus, health, counters),
                 log.model_seen,
                 recipes=config.recipes,
                 log=config.mentoring_root,
+                on_deed=counters.deed,
             ),
+        )
+        counters.begins_with("" if manager.slot.serving is None else manager.slot.serving.identity.digest)
+        reporter = StationReporter(
+            name=config.station.name,
+            boot_id=boot_id,
+            data_dir=config.station.data_dir,
+            last_alarm=lambda: manager.last_alarm,
         )
         pipeline = Pipeline(
             station=config.station.name,
@@ -123,7 +138,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             GrpcServer(
                 config.grpc,
                 inspection=InspectionServicer(pipeline=pipeline, bus=bus, cameras=cameras),
-                models=ModelsServicer(manager),
+                models=ModelsServicer(manager, reporter),
             ),
         )
         health.tells(lambda: grpc_server.model_serves(manager.slot.serving is not None))
@@ -139,6 +154,11 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 swaps=manager.list,
             )
             panel_address = (await stack.enter_async_context(PanelServer(parts))).address
+        metrics_address = ""
+        if config.metrics.listen:
+            ProcessCollector(registry=registry)
+            registry.register(ModelGauges(manager.list, lambda: manager.frozen, reporter))
+            metrics_address = (await _enter(stack, MetricsServer(config.metrics, registry))).address
         for camera in cameras.values():
             await _enter(stack, camera)
         await _enter(
@@ -152,6 +172,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                     "stream": publisher.endpoint,
                     "feedback": router.endpoint,
                     "panel": panel_address,
+                    "metrics": metrics_address,
                     "ready": True,
                 },
             ),
@@ -182,8 +203,9 @@ class _Health:
         self._tell()
 
 
-def _tell_model(bus: EventBus, health: _Health) -> Callable[[model_pb2.ModelEvent], None]:
+def _tell_model(bus: EventBus, health: _Health, counters: ModelCounters) -> Callable[[model_pb2.ModelEvent], None]:
     def tell(event: model_pb2.ModelEvent) -> None:
+        counters.event(event)
         bus.publish(inspection_pb2.StationEvent(model=event))
         health.changed()
 

@@ -41,6 +41,8 @@ class Addresses:
     """tcp://HOST:PORT"""
     panel: str
     """HOST:PORT"""
+    metrics: str = ""
+    """HOST:PORT; empty: there are none."""
 
 
 class StationProcess:

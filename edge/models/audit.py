@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ _LOGGER = logging.getLogger(__name__)
 
 NOTHING_BEFORE = "0" * 64
 DONE = "done"
+STATION = "station"
+"""The actor where nobody asked."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,19 +42,29 @@ class Entry:
     previous: str = NOTHING_BEFORE
 
 
+def is_alarm(entry: Entry) -> bool:
+    """Whether the station itself spoke against a model: took it back (or would have), or refused it."""
+    return entry.actor == STATION and entry.action in ("rollback", "refuse")
+
+
 class Audit:
     """The file. Thread-safe.
 
     Args:
         path: of the file; its folder exists.
+        on_entry: told of every line that is noted from now on, in order, quickly.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, on_entry: Callable[[Entry], None] = lambda _: None) -> None:
         self._path = path
+        self._on_entry = on_entry
         self._lock = threading.Lock()
         self._number, self._last = 0, NOTHING_BEFORE
+        self.last_alarm: Entry | None = None
+        """The latest line that `is_alarm`, over starts too."""
         for line, entry in _lines(path):
             self._number, self._last = entry.number, _digest(line)
+            self.last_alarm = entry if is_alarm(entry) else self.last_alarm
         self.changed_before = tuple(broken_links(path))
         """Numbers of the entries that do not fit the line before them: it was changed, or lines were taken out."""
         if self.changed_before:
@@ -89,6 +101,8 @@ class Audit:
                 message=message,
                 previous=self._last,
             )
+            self.last_alarm = entry if is_alarm(entry) else self.last_alarm
+            self._on_entry(entry)
             line = json.dumps(dataclasses.asdict(entry), ensure_ascii=False).encode()
             new = not self._path.exists()
             try:

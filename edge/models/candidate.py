@@ -19,9 +19,10 @@ from edge.detections import inside_frame
 from edge.frame import Frame
 from edge.inspection import Inspection
 from edge.models import swap
+from edge.models.audit import STATION
 from edge.models.disagreement import Standing
 from edge.models.prover import EngineError, Prover
-from edge.models.roster import STATION, Roster
+from edge.models.roster import Roster
 from edge.models.settings import ModelsSettings, ReplaySettings
 from edge.models.shadow import JudgeVerdict, Shadow
 from edge.models.slot import ServingModel

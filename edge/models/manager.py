@@ -19,19 +19,19 @@ from types import TracebackType
 from edge.frame import Frame
 from edge.inspection import Detection, Inspection, Verdict
 from edge.models import swap
-from edge.models.audit import DONE, Audit, Entry
+from edge.models.audit import DONE, STATION, Audit, Entry
 from edge.models.candidate import Candidacy
-from edge.models.disagreement import Standing
+from edge.models.gates import check_gates
 from edge.models.intake import Intake
 from edge.models.journal import Journal
 from edge.models.probation import Advice, Move
 from edge.models.prover import OpenBackend, Prover
 from edge.models.receiving import Arrivals
-from edge.models.roster import STATION, Roster
+from edge.models.roster import Roster
 from edge.models.settings import ModelsSettings
 from edge.models.status import ModelWatch, status_of
 from edge.models.store import PackageStore
-from edge.models.swap import Event, Held, Lineup, Policy, State
+from edge.models.swap import Held, Lineup, Policy, State
 from edge.models.watchman import Watchman
 from edge.verdict import RecipeSettings, decide, recipe_for
 from lineside.package import Package, read_package
@@ -52,6 +52,7 @@ class ModelManager:
         on_model: told of a package before its first frame is judged.
         recipes: the station's; a package has to know the classes they name, and shadows are judged by them.
         log: folder of the mentoring log, for replays; None: `log` inside data_dir.
+        on_deed: told of every line of the audit, in order, quickly.
 
     Raises:
         ValueError: a key file is missing.
@@ -67,6 +68,7 @@ class ModelManager:
         *,
         recipes: Sequence[RecipeSettings] = (),
         log: Path | None = None,
+        on_deed: Callable[[Entry], None] = lambda _: None,
     ) -> None:
         folder = data_dir / "models"
         self._settings = settings
@@ -76,7 +78,7 @@ class ModelManager:
         )
         self._store = PackageStore(folder)
         self._arrivals = Arrivals(self._store.staging, settings.maximum_package_mb << 20)
-        self._audit = Audit(folder / "audit.jsonl")
+        self._audit = Audit(folder / "audit.jsonl", on_deed)
         required = {name for recipe in recipes for name in recipe.thresholds}
         self._prover = Prover(settings, self._store, open_backend, required)
         self._watchman = Watchman(settings.probation, folder / "baseline.json", self._act_on_probation)
@@ -211,15 +213,23 @@ class ModelManager:
         _LOGGER.info("model %s confirmed by %s", digest, actor)
         return self.status(digest)
 
-    def rollback(self, why: str, actor: str) -> model_pb2.ModelStatus:
-        """Lets the model serve that served before; gives back its status.
+    def rollback(self, why: str, actor: str, *, only_from: str | None = None) -> model_pb2.ModelStatus:
+        """Lets the model serve that served before; gives back the status of the one that serves now.
+
+        Args:
+            why: in words, for the audit.
+            actor: who asks.
+            only_from: digest that has to serve, or nothing is done; None: whichever serves.
 
         Raises:
             ContractError: PKG_STATE, there is none; or why that model cannot be loaded any more.
         """
-        with self._audited("rollback", actor, self._roster.lineup.serving or "", why):
+        serving = self._roster.lineup.serving
+        if only_from is not None and serving is not None and serving != only_from:
+            return self.status(serving)
+        with self._audited("rollback", actor, serving or "", why):
             self._check_open()
-            self._roster.roll_back(actor)
+            self._roster.roll_back(actor, only_from=only_from)
         status = self.status(self._roster.lineup.serving or "")
         _LOGGER.warning("rolled back to %s %s by %s: %s", status.model.name, status.model.version, actor, why)
         self._tidy()
@@ -250,6 +260,16 @@ class ModelManager:
     def frozen(self) -> str:
         """Why nothing may be activated; empty: it may."""
         return swap.freeze_of(self._roster.lineup, self._policy)
+
+    @property
+    def way_back(self) -> str:
+        """Digest of the model a rollback would let serve; empty: there is none."""
+        return next(reversed(self._roster.lineup.trail), "")
+
+    @property
+    def last_alarm(self) -> Entry | None:
+        """When the station last took a model back or refused one by itself."""
+        return self._audit.last_alarm
 
     def list(self) -> tuple[model_pb2.ModelStatus, ...]:
         """Every package the station knows, the serving one first, then the latest change first."""
@@ -319,27 +339,7 @@ class ModelManager:
     # What comes before serving
 
     def _check_gates(self, digest: str) -> None:
-        """The steps the station asks for are taken, and over.
-
-        Raises:
-            ContractError: PKG_STATE, GATE_FAILED.
-        """
-        lineup = self._roster.lineup
-        state, policy = lineup.get(digest).state, self._policy.for_lineup(lineup)
-        step = policy.next_step(state)
-        if step in (Event.REPLAYED, Event.SHADOWED):
-            raise ContractError(
-                Reason.PKG_STATE,
-                f"this station asks for {'a replay' if step is Event.REPLAYED else 'a shadow'} first, which begins with"
-                " Prepare (lineside models prepare)",
-            )
-        if policy.shadow and state is State.SHADOW:
-            standing, objections = self._candidacy.standing(digest) or (Standing.WAITING, ("it is just beginning",))
-            if standing is not Standing.PASSED:
-                raise ContractError(
-                    Reason.PKG_STATE if standing is Standing.WAITING else Reason.GATE_FAILED,
-                    f"its shadow is not over: {'; '.join(objections)}",
-                )
+        check_gates(self._roster.lineup, self._policy, digest, self._candidacy.standing(digest))
 
     def _is_ready(self, digest: str) -> bool:
         try:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Set
 
 from edge.models import swap
+from edge.models.audit import STATION
 from edge.models.journal import Journal
 from edge.models.prover import EngineError, Prover
 from edge.models.slot import ModelSlot, ServingModel
@@ -23,8 +24,6 @@ from lineside.v1 import model_pb2
 
 _LOGGER = logging.getLogger(__name__)
 
-STATION = "station"
-"""The actor where nobody asked."""
 _DRAIN_SECONDS = 30.0
 
 Listener = Callable[[model_pb2.ModelEvent], None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import grpc
 
@@ -36,15 +36,22 @@ class ModelsServicer(model_pb2_grpc.ModelsServicer):
 
     Args:
         manager: the station's models.
+        report: what the station says of itself; None: nothing.
     """
 
-    def __init__(self, manager: ModelManager) -> None:
+    def __init__(self, manager: ModelManager, report: Callable[[], swap_pb2.StationReport] | None = None) -> None:
         self._manager = manager
+        self._report = report
 
     @contract_errors
     def List(self, request: model_pb2.ListRequest, context: grpc.ServicerContext) -> model_pb2.ListResponse:  # noqa: N802, ARG002
         """Every package, the serving one first."""
-        return model_pb2.ListResponse(models=self._manager.list(), frozen=self._manager.frozen)
+        return model_pb2.ListResponse(
+            models=self._manager.list(),
+            frozen=self._manager.frozen,
+            way_back=self._manager.way_back,
+            station=None if self._report is None else self._report(),
+        )
 
     @contract_errors
     def Push(  # noqa: N802
@@ -92,7 +99,8 @@ class ModelsServicer(model_pb2_grpc.ModelsServicer):
         self, request: model_pb2.RollbackRequest, context: grpc.ServicerContext
     ) -> model_pb2.RollbackResponse:
         """Back to the model before."""
-        return model_pb2.RollbackResponse(status=self._manager.rollback(request.why, actor_of(context)))
+        status = self._manager.rollback(request.why, actor_of(context), only_from=request.only_from or None)
+        return model_pb2.RollbackResponse(status=status)
 
     @contract_errors
     def Describe(self, request: model_pb2.DescribeRequest, context: grpc.ServicerContext) -> model_pb2.DescribeResponse:  # noqa: N802, ARG002

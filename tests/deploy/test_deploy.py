@@ -46,7 +46,7 @@ def test_what_is_commented_out_is_right_too(tmp_path: Path) -> None:
     assert config.panel.tls_key == tmp_path / "keys" / "panel.key"
 
 
-@pytest.mark.parametrize("section", ["grpc", "stream", "feedback", "mentoring", "models", "panel"])
+@pytest.mark.parametrize("section", ["grpc", "stream", "feedback", "mentoring", "models", "panel", "metrics"])
 def test_every_key_is_explained_with_its_default(section: str) -> None:
     owner = StationConfig.model_fields[section].annotation
     assert owner is not None

@@ -100,9 +100,14 @@ class ModelsClient:
         with station_errors(self._target):
             return self._stub.Confirm(request, timeout=self._timeout, metadata=self._metadata).status
 
-    def rollback(self, why: str) -> model_pb2.ModelStatus:
-        """Back to the model that served before; gives back the one that serves now."""
-        request = model_pb2.RollbackRequest(why=why)
+    def rollback(self, why: str, *, only_from: str = "") -> model_pb2.ModelStatus:
+        """Back to the model that served before; gives back the one that serves now.
+
+        Args:
+            why: in words, for the audit.
+            only_from: digest that has to serve, or nothing is done; empty: whichever serves.
+        """
+        request = model_pb2.RollbackRequest(why=why, only_from=only_from)
         with station_errors(self._target):
             return self._stub.Rollback(request, timeout=self._timeout, metadata=self._metadata).status
 
@@ -128,6 +133,11 @@ class ModelsClient:
         with station_errors(self._target):
             for response in self._stub.Audit(model_pb2.AuditRequest(after=after), timeout=self._timeout):
                 yield response.entry
+
+    def standing(self) -> model_pb2.ListResponse:
+        """Every package, the freeze, where a rollback would go, and what the station says of itself."""
+        with station_errors(self._target):
+            return self._stub.List(model_pb2.ListRequest(), timeout=self._timeout)
 
     def list(self) -> list[model_pb2.ModelStatus]:
         """Every package the station knows, the serving one first."""
