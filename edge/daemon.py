@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -22,7 +23,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from edge.backends import open_backend
 from edge.cameras import make_camera
 from edge.cameras.contract import CameraState
-from edge.cameras.thread import BadFrame, CameraThread
+from edge.cameras.group import CameraGroup
+from edge.cameras.judging import BadFrame
+from edge.cameras.thread import CameraThread
 from edge.config import StationConfig
 from edge.data_folder import locked, run_file
 from edge.events import EventBus
@@ -129,7 +132,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
         router = await _enter(stack, FeedbackRouter(config.feedback.listen, log, curve))
         cameras = {
             settings.name: CameraThread(
-                make_camera(settings), _judge(pipeline), _judge_bad(pipeline), _tell_camera(bus)
+                functools.partial(make_camera, settings), _judge(pipeline), _judge_bad(pipeline), _tell_camera(bus)
             )
             for settings in config.cameras
         }
@@ -159,8 +162,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             ProcessCollector(registry=registry)
             registry.register(ModelGauges(manager.list, lambda: manager.frozen, reporter))
             metrics_address = (await _enter(stack, MetricsServer(config.metrics, registry))).address
-        for camera in cameras.values():
-            await _enter(stack, camera)
+        await _enter(stack, CameraGroup(cameras))
         await _enter(
             stack,
             run_file(

@@ -36,7 +36,7 @@ class FolderCamera(Camera):
     def _open(self) -> None:
         self._left = self._list()
 
-    def _grab(self) -> Picture:
+    def _grab(self, seconds: float) -> Picture:  # noqa: ARG002 - there is nothing to wait for
         if not self._left:
             if not self._loop:
                 raise CameraEndedError("the last picture of the folder has been shown")

@@ -44,7 +44,7 @@ class SyntheticCamera(Camera):
     def _open(self) -> None:
         self._read_setup()
 
-    def _grab(self) -> Picture:
+    def _grab(self, seconds: float) -> Picture:  # noqa: ARG002 - there is nothing to wait for
         self._read_setup()
         part = render(self._number, seed=self._seed, setup=self._setup, size=self._size)
         self._number += 1

@@ -1,8 +1,9 @@
-"""One thread per camera: free run and triggers, one picture after the other.
+"""One camera at work: free run, triggers, a watchdog, and opening it anew when it is lost.
 
-The thread that takes a trigger grabs the picture for it and brings that very frame to judgement, so the frame that
-answers is the frame that was triggered; nothing is kept in between that could be mixed up. What it costs: a camera
-does not grab while its last frame is being judged.
+Three threads a camera. This one decides when a picture is taken; the driver's (driver.py) touches the camera and may
+hang; the judge's (judging.py) brings frames to their verdict while the camera is free for the next. The picture that
+was taken for a trigger and the caller who waits for it travel in one value, so the frame that answers is the frame
+that was triggered; nothing is kept in between that could be mixed up.
 """
 
 from __future__ import annotations
@@ -17,7 +18,19 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from edge.cameras.contract import BadPictureError, Camera, CameraEndedError, CameraLostError, CameraState
+from edge.cameras.contract import (
+    BadPictureError,
+    Camera,
+    CameraEndedError,
+    CameraLostError,
+    CameraState,
+    NoPictureError,
+    Pace,
+    Picture,
+)
+from edge.cameras.counts import CameraCounter, CameraCounts
+from edge.cameras.driver import DriverThread
+from edge.cameras.judging import BadFrame, Judge, JudgeBad, JudgeThread
 from edge.frame import Frame
 from edge.inspection import Inspection
 from lineside.ids import new_frame_id
@@ -28,21 +41,12 @@ logger = logging.getLogger(__name__)
 MOST_TRIGGERS_WAITING = 8
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
-_JOIN_SECONDS = 10.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class BadFrame:
-    """A picture that was taken and cannot be used: it has an identity like any frame, and no pixels."""
-
-    frame_id: str
-    camera: str
-    part_id: str
-    camera_sequence: int
-    captured_unix_ns: int
-    captured_monotonic_ns: int
-    reason: Reason
-    message: str
+MOST_HANGING = 3
+"""Driver calls that never returned. Each costs a thread; with so many the camera is not opened again until one does."""
+MOST_MISSING_TOLD = 256
+"""Missing parts of one gap that each get their NO_VERDICT; a larger jump is a counter gone wrong."""
+_WAIT_SECONDS = 0.25
+_JOIN_SECONDS = 8.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,40 +55,45 @@ class _Trigger:
     deadline_monotonic_ns: int | None
     answer: concurrent.futures.Future[Inspection]
 
-
-Judge = Callable[[Frame, int | None], Inspection]
-"""Judges a frame before a deadline on the monotonic clock in nanoseconds, if there is one."""
+    def is_late(self) -> bool:
+        return self.deadline_monotonic_ns is not None and time.monotonic_ns() >= self.deadline_monotonic_ns
 
 
 class CameraThread:
-    """Owns a camera. A context manager: entering starts the thread, leaving ends it after the frame in hand.
+    """Owns a camera. A context manager: entering starts the threads, leaving ends them after the frames in hand.
 
     Args:
-        camera: closed; opened in the thread.
-        judge: brings a frame to its verdict, in this thread.
+        make: the camera, closed; called once, and again each time a driver hangs and its camera has to be given up.
+        judge: brings a frame to its verdict.
         judge_bad: the same for a picture that cannot be used.
         on_state: told the camera's name, its state and why, once a change.
     """
 
     def __init__(
         self,
-        camera: Camera,
+        make: Callable[[], Camera],
         judge: Judge,
-        judge_bad: Callable[[BadFrame], Inspection],
+        judge_bad: JudgeBad,
         on_state: Callable[[str, CameraState, str], None],
     ) -> None:
-        self.name = camera.settings.name
-        self._camera = camera
-        self._judge = judge
-        self._judge_bad = judge_bad
+        self._make = make
+        self._camera = make()
+        settings = self._camera.settings
+        self.name = settings.name
+        self.pace = self._camera.pace
         self._on_state = on_state
-        self._period = 1.0 / camera.settings.fps if camera.settings.fps else None
+        self._period = 1.0 / settings.fps if settings.fps else None
+        self._counter = CameraCounter()
+        self._judging = JudgeThread(self.name, judge, judge_bad, lambda: self._counter.add("judged"))
         self._triggers: queue.Queue[_Trigger | None] = queue.Queue(MOST_TRIGGERS_WAITING)
         self._stopping = threading.Event()
         self._accepting = threading.Lock()
         self._state = CameraState.UNSPECIFIED
+        self._message = ""
         self._sequence = 0
         self._bad_in_a_row = 0
+        self._driver: DriverThread | None = None
+        self._hanging: list[DriverThread] = []
         self._thread = threading.Thread(target=self._run, name=f"camera {self.name}", daemon=True)
 
     @property
@@ -92,7 +101,18 @@ class CameraThread:
         """RUNNING, LOST or ENDED; UNSPECIFIED before the first attempt to open it."""
         return self._state
 
+    @property
+    def message(self) -> str:
+        """Why it is in that state; empty while it runs."""
+        return self._message
+
+    @property
+    def counts(self) -> CameraCounts:
+        """What it has done so far."""
+        return self._counter.snapshot()
+
     def __enter__(self) -> CameraThread:
+        self._judging.start()
         self._thread.start()
         return self
 
@@ -101,26 +121,48 @@ class CameraThread:
     ) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends free run, refuses waiting triggers with DRAINING, closes the camera; idempotent."""
+    def stop(self) -> None:
+        """Ends free run and refuses triggers with DRAINING; does not wait. Idempotent."""
         self._stopping.set()
         with contextlib.suppress(queue.Full):  # then the thread is not waiting, and sees the event
             self._triggers.put_nowait(None)
-        if self._thread.ident is not None:
-            self._thread.join(_JOIN_SECONDS)
-            if self._thread.is_alive():
-                logger.error("camera %s did not end within %.0f s", self.name, _JOIN_SECONDS)
+
+    def close(self, *, until_monotonic: float | None = None) -> None:
+        """Stops, judges the frames in hand, closes the camera; idempotent.
+
+        Args:
+            until_monotonic: `time.monotonic()` after which nothing is waited for; None: eight seconds from now.
+        """
+        self.stop()
+        if self._thread.ident is None:
+            return
+        until = time.monotonic() + _JOIN_SECONDS if until_monotonic is None else until_monotonic
+        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._thread.is_alive() or not self._judging.join(until - time.monotonic()):
+            logger.error("camera %s did not end in time; a frame is still being judged", self.name)
+        driver = self._driver
+        if any(item.alive for item in self._hanging) or (
+            driver is not None and not driver.join(until - time.monotonic())
+        ):
+            logger.error("camera %s: its driver hangs and is left alone", self.name)
 
     def trigger(self, part_id: str = "", *, deadline_monotonic_ns: int | None = None) -> Inspection:
-        """Grabs a frame now and judges it; returns the answer for that frame.
+        """Takes a picture now and judges it; returns the answer for that frame.
 
         Args:
             part_id: of the part in front of the camera; empty: what the camera knows.
             deadline_monotonic_ns: after which nobody waits.
 
         Raises:
-            ContractError: CAMERA_LOST, QUEUE_FULL (too many triggers wait), DEADLINE, DRAINING.
+            ContractError: CAMERA_LOST, CAMERA_MODE (it cannot be triggered from here), QUEUE_FULL (too many triggers
+                wait), DEADLINE, DRAINING.
         """
+        if self.pace is not Pace.STATION:
+            by = "a sensor on the line" if self.pace is Pace.LINE else "itself"
+            raise ContractError(
+                Reason.CAMERA_MODE,
+                f"camera {self.name} is triggered by {by}; read its verdicts from Watch, or give it a software trigger",
+            )
         trigger = _Trigger(
             part_id=part_id, deadline_monotonic_ns=deadline_monotonic_ns, answer=concurrent.futures.Future()
         )
@@ -158,84 +200,151 @@ class CameraThread:
             with self._accepting:
                 self._stopping.set()
                 self._refuse_waiting(_draining())
+            self._judging.end()
+            if self._driver is not None:
+                self._driver.end()
 
     def _serve_until_it_fails(self) -> bool:
-        """Whether the camera could be opened at all."""
-        opened = False
+        """Whether it gave a picture that could be judged: only that ends the lengthening of the pauses, or a camera
+        that opens and fails at once would fill the log."""
+        judged = self._counter.snapshot().frames
+        bad = sum(self._counter.snapshot().bad.values())
         try:
-            with self._camera:
-                opened = True
+            driver = self._ready_driver()
+            driver.open()
+            try:
+                self._counter.add("opened")
                 self._change(CameraState.RUNNING, "")
-                self._serve()
+                self._serve(driver)
+            finally:
+                if not driver.hangs:
+                    driver.close()
         except CameraEndedError as error:
             self._change(CameraState.ENDED, str(error))
         except CameraLostError as error:
-            self._change(CameraState.LOST, str(error))
+            self._lost(str(error))
         except Exception as error:
             logger.exception("camera %s failed in a way the station did not foresee", self.name)
-            self._change(CameraState.LOST, f"{type(error).__name__}; the station's log says why")
-        return opened
+            self._lost(f"{type(error).__name__}; the station's log says why")
+        after = self._counter.snapshot()
+        return after.frames - sum(after.bad.values()) > judged - bad
 
-    def _serve(self) -> None:
-        """Free run and triggers while the camera is open."""
+    def _lost(self, message: str) -> None:
+        if not self._stopping.is_set():
+            self._counter.add("failed")
+            self._change(CameraState.LOST, message)
+
+    def _ready_driver(self) -> DriverThread:
+        """The driver, a new one with a new camera where the last one hangs."""
+        if self._driver is not None and self._driver.hangs:
+            self._hanging.append(self._driver)
+            self._driver = None
+        self._hanging = [driver for driver in self._hanging if driver.alive]
+        if self._driver is None:
+            if len(self._hanging) >= MOST_HANGING:
+                raise CameraLostError(
+                    f"{len(self._hanging)} calls hang in its driver; check the device and start the station anew"
+                )
+            if self._hanging:
+                self._camera = self._make()
+            self._driver = DriverThread(self._camera, self._stopping)
+        return self._driver
+
+    def _serve(self, driver: DriverThread) -> None:
+        if self.pace is Pace.STATION:
+            self._serve_at_our_pace(driver)
+        else:
+            self._serve_at_its_pace(driver)
+
+    def _serve_at_our_pace(self, driver: DriverThread) -> None:
+        """Free run and triggers."""
         due = time.monotonic()
         while not self._stopping.is_set():
+            if not self._judging.room(_WAIT_SECONDS):
+                continue
+            trigger, wanted = None, True
             try:
                 if self._period is None:
                     trigger = self._triggers.get()
                 else:
                     # Never a burst to catch up: frames the camera had no time for were not taken.
                     trigger = self._triggers.get(timeout=max(0.0, due - time.monotonic()))
+                wanted = trigger is not None and self._takes_up(trigger)  # None: woken to stop
             except queue.Empty:
-                trigger = None
                 due = max(due + (self._period or 0.0), time.monotonic())
-            else:
-                if trigger is None:
-                    continue  # woken to stop
-            self._take(trigger)
+            if not wanted:
+                self._judging.give_back()
+                continue
+            try:
+                self._take(driver, trigger, None)
+            except BaseException as error:
+                self._judging.give_back()
+                if trigger is not None:
+                    gone = isinstance(error, (CameraLostError, CameraEndedError))
+                    trigger.answer.set_exception(
+                        ContractError(Reason.CAMERA_LOST, f"camera {self.name} gave no picture") if gone else error
+                    )
+                raise
 
-    def _take(self, trigger: _Trigger | None) -> None:
-        if trigger is not None and not trigger.answer.set_running_or_notify_cancel():
-            return
-        try:
-            inspection = self._grab_and_judge(trigger)
-        except (CameraLostError, CameraEndedError) as error:
-            if trigger is not None:
-                trigger.answer.set_exception(ContractError(Reason.CAMERA_LOST, f"camera {self.name} gave no picture"))
-            raise error
-        except Exception as error:
-            if trigger is not None:
-                trigger.answer.set_exception(error)
-            raise
-        if trigger is not None:
-            trigger.answer.set_result(inspection)
+    def _serve_at_its_pace(self, driver: DriverThread) -> None:
+        """Pictures as the camera sends them; the watchdog counts from the last one that was new."""
+        settings = self._camera.settings
+        stale = settings.stale_seconds
+        if stale is None:
+            stale = 0.0 if self.pace is Pace.LINE else settings.picture_seconds
+        due = news = time.monotonic()
+        while not self._stopping.is_set():
+            if self._stopping.wait(max(0.0, due - time.monotonic())) or not self._judging.room(_WAIT_SECONDS):
+                continue
+            try:
+                if self._take(driver, None, _WAIT_SECONDS):
+                    news = time.monotonic()
+                    due = max(due + (self._period or 0.0), news) if self._period else due
+            except NoPictureError:
+                self._judging.give_back()
+            except BaseException:
+                self._judging.give_back()
+                raise
+            if stale and time.monotonic() - news > stale:
+                raise CameraLostError(f"no new picture for {stale:.1f} s")
 
-    def _grab_and_judge(self, trigger: _Trigger | None) -> Inspection:
-        self._sequence += 1
-        asked_part = trigger.part_id if trigger is not None else ""
-        deadline = trigger.deadline_monotonic_ns if trigger is not None else None
-        unix_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
-        try:
-            picture = self._camera.grab()
-        except BadPictureError as error:
-            if not self._bad_in_a_row:
-                logger.warning("camera %s, picture %d: %s", self.name, self._sequence, error)
-            self._bad_in_a_row += 1
-            return self._judge_bad(
-                BadFrame(
-                    frame_id=new_frame_id(unix_ns),
-                    camera=self.name,
-                    part_id=asked_part or error.part_id,
-                    camera_sequence=self._sequence,
-                    captured_unix_ns=unix_ns,
-                    captured_monotonic_ns=monotonic_ns,
-                    reason=error.reason,
-                    message=str(error),
-                )
+    def _takes_up(self, trigger: _Trigger) -> bool:
+        if not trigger.answer.set_running_or_notify_cancel():
+            return False
+        if trigger.is_late():
+            trigger.answer.set_exception(
+                ContractError(Reason.DEADLINE, f"the caller's time was over before camera {self.name} was free")
             )
+            return False
+        self._counter.add("triggers")
+        return True
+
+    def _take(self, driver: DriverThread, trigger: _Trigger | None, seconds: float | None) -> bool:
+        """One picture on its way to the judge; whether it shows anything new. What it raises has left the place in
+        the judge's hand unused."""
+        unix_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        bad: BadPictureError | None = None
+        picture: Picture | None = None
+        try:
+            picture = driver.grab(seconds)
+        except BadPictureError as error:
+            bad = error
+        if self.pace is not Pace.STATION:  # it came by itself; when it was asked for says nothing
+            unix_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
+        self._tell_missing(picture.missing if picture is not None else bad.missing if bad is not None else 0)
+        asked_part = trigger.part_id if trigger is not None else ""
+        answer = trigger.answer if trigger is not None else None
+        if picture is None:
+            assert bad is not None
+            self._note_bad(bad)
+            self._judging.put(
+                self._bad_frame(bad.reason, str(bad), unix_ns, monotonic_ns, asked_part or bad.part_id), answer=answer
+            )
+            return bad.reason is not Reason.IMAGE_FROZEN
         if self._bad_in_a_row > 1:
             logger.warning("camera %s: %d pictures in a row could not be used", self.name, self._bad_in_a_row)
         self._bad_in_a_row = 0
+        self._sequence += 1
         frame = Frame(
             frame_id=new_frame_id(unix_ns),
             camera=self.name,
@@ -247,7 +356,42 @@ class CameraThread:
             source=picture.source,
             source_suffix=picture.source_suffix,
         )
-        return self._judge(frame, deadline)
+        self._counter.frame(unix_ns)
+        deadline = trigger.deadline_monotonic_ns if trigger is not None else None
+        self._judging.put(frame, deadline_monotonic_ns=deadline, answer=answer)
+        return True
+
+    def _bad_frame(self, reason: Reason, message: str, unix_ns: int, monotonic_ns: int, part_id: str = "") -> BadFrame:
+        self._sequence += 1
+        self._counter.frame(unix_ns, reason)
+        return BadFrame(
+            frame_id=new_frame_id(unix_ns),
+            camera=self.name,
+            part_id=part_id,
+            camera_sequence=self._sequence,
+            captured_unix_ns=unix_ns,
+            captured_monotonic_ns=monotonic_ns,
+            reason=reason,
+            message=message,
+        )
+
+    def _tell_missing(self, missing: int) -> None:
+        """Counts what the camera took and we never saw; where each is a part, each gets its NO_VERDICT."""
+        if not missing:
+            return
+        self._counter.add("missing", missing)
+        if self.pace is not Pace.LINE:
+            return
+        logger.warning("camera %s: %d pictures never came", self.name, missing)
+        for _ in range(min(missing, MOST_MISSING_TOLD)):
+            self._judging.put_missing(
+                self._bad_frame(Reason.IMAGE_MISSING, "never came", time.time_ns(), time.monotonic_ns())
+            )
+
+    def _note_bad(self, error: BadPictureError) -> None:
+        if not self._bad_in_a_row:
+            logger.warning("camera %s, picture %d: %s", self.name, self._sequence + 1, error)
+        self._bad_in_a_row += 1
 
     def _refuse_triggers_for(self, seconds: float | None, why: str) -> None:
         """Answers triggers with CAMERA_LOST for so long, or until the thread is to stop."""
@@ -270,6 +414,7 @@ class CameraThread:
                 trigger.answer.set_exception(error)
 
     def _change(self, state: CameraState, message: str) -> None:
+        self._message = message
         if state is self._state:
             return
         self._state = state

@@ -100,7 +100,7 @@ def test_relative_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: py
         (SMALL + "[[cameras]]\nname = 'a'\nkind = 'vhs'", "cameras.0"),
         (
             SMALL + "[[cameras]]\nname = 'a'\nkind = 'synthetic'\nspeed = 3",
-            "unknown key cameras.0.speed; possible here: name, fps, width, height, kind, seed",
+            "unknown key cameras.0.speed; possible here: name, fps, width, height, open_seconds",
         ),
         (SMALL + "[[cameras]]\nname = 'a b'\nkind = 'synthetic'", "cameras.0.name: 'a b' is no camera name"),
         (SMALL + "[[cameras]]\nname = 'a'\nkind = 'synthetic'\nfps = -1", "cameras.0.fps"),

@@ -21,12 +21,15 @@ from edge.cameras.contract import (
     CameraState,
     Picture,
 )
-from edge.cameras.thread import BadFrame, CameraThread
+from edge.cameras.judging import FRAMES_IN_HAND, BadFrame
+from edge.cameras.thread import CameraThread
 from edge.frame import Frame
 from edge.inspection import Inspection
 from lineside.reasons import ContractError, Reason
 
 SECONDS = 30.0
+BASE = 64
+"""Added to a picture's number: a dark one would be told as black."""
 
 
 class Played(Camera):
@@ -44,11 +47,11 @@ class Played(Camera):
         if self.open_faults:
             raise self.open_faults.pop(0)
 
-    def _grab(self) -> Picture:
+    def _grab(self, seconds: float) -> Picture:
         self.grabs += 1
         if self.grabs in self.faults:
             raise self.faults[self.grabs]
-        return Picture(pixels=np.full((4, 4), self.grabs % 256, np.uint8), part_id=f"camera-{self.grabs}")
+        return Picture(pixels=np.full((4, 4), BASE + self.grabs % 128, np.uint8), part_id=f"camera-{self.grabs}")
 
     def _close(self) -> None:
         pass
@@ -64,7 +67,7 @@ class Line:
         self.hold = threading.Event()
         self.hold.set()
         self.thread = CameraThread(
-            camera, self._judge, self._judge_bad, lambda _name, state, why: self.states.put((state, why))
+            lambda: camera, self._judge, self._judge_bad, lambda _name, state, why: self.states.put((state, why))
         )
 
     def _judge(self, frame: Frame, deadline: int | None) -> Inspection:
@@ -111,7 +114,7 @@ def test_a_trigger_answers_about_the_picture_taken_for_it(run: Run) -> None:
         frame = line.judged.get(timeout=SECONDS)
         assert isinstance(frame, Frame)
         assert (inspection.frame_id, inspection.part_id) == (frame.frame_id, f"part-{number}")
-        assert (frame.camera_sequence, frame.pixels[0, 0]) == (number, number)
+        assert (frame.camera_sequence, frame.pixels[0, 0]) == (number, BASE + number)
 
 
 def test_without_a_part_the_camera_says_which(run: Run) -> None:
@@ -185,7 +188,7 @@ def test_a_lost_camera_is_told_once_refuses_triggers_and_is_opened_again(
     states = [line.states.get(timeout=SECONDS) for _ in range(3)]
     assert states == [(CameraState.RUNNING, ""), (CameraState.LOST, "cable"), (CameraState.RUNNING, "")]
     assert camera.opens == 4
-    assert line.thread.trigger().camera_sequence == 3
+    assert line.thread.trigger().camera_sequence == 2
 
 
 def test_a_camera_that_is_not_there_at_the_start_refuses_triggers(run: Run) -> None:
@@ -222,18 +225,22 @@ def test_too_many_triggers_are_refused_and_one_whose_time_is_over_takes_no_pictu
     camera = Played()
     line = run(camera)
     line.hold.clear()
-    first = threading.Thread(target=line.thread.trigger)
-    first.start()
+    callers = [threading.Thread(target=line.thread.trigger) for _ in range(FRAMES_IN_HAND)]
+    for caller in callers:
+        caller.start()
     line.judged.get(timeout=SECONDS)  # the first is being judged
+    while line.thread.counts.frames < FRAMES_IN_HAND:  # the second has been taken
+        time.sleep(0.001)
     for _ in range(camera_thread.MOST_TRIGGERS_WAITING):
         with pytest.raises(ContractError, match="DEADLINE"):
             line.thread.trigger(deadline_monotonic_ns=time.monotonic_ns())
     with pytest.raises(ContractError, match="QUEUE_FULL"):
         line.thread.trigger()
     line.hold.set()
-    first.join(SECONDS)
+    for caller in callers:
+        caller.join(SECONDS)
     line.thread.close()
-    assert camera.grabs == 1
+    assert camera.grabs == FRAMES_IN_HAND
 
 
 def test_a_closed_camera_refuses_with_draining_and_closes_twice(run: Run) -> None:

@@ -18,7 +18,7 @@ def camera(folder: Path, **fields: object) -> FolderCamera:
 
 
 def grey(level: int) -> np.ndarray:
-    return np.full((4, 5), level, np.uint8)
+    return np.full((4, 5), level + 64, np.uint8)
 
 
 def test_files_come_by_name_with_their_bytes_and_others_are_not_looked_at(tmp_path: Path) -> None:
@@ -26,7 +26,7 @@ def test_files_come_by_name_with_their_bytes_and_others_are_not_looked_at(tmp_pa
     (tmp_path / "c.png").mkdir()
     with camera(tmp_path) as folder:
         first, second = folder.grab(), folder.grab()
-        assert (first.part_id, first.pixels[0, 0], second.part_id, second.pixels[0, 0]) == ("a", 1, "b", 2)
+        assert (first.part_id, first.pixels[0, 0], second.part_id, second.pixels[0, 0]) == ("a", 65, "b", 66)
         assert first.source == png(grey(1))
         assert first.source_suffix == "png"
         with pytest.raises(CameraEndedError):
