@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from edge.models import swap
+from edge.models import swap, trust
 from edge.models.prover import Prover
 from edge.models.receiving import Arrivals
 from edge.models.roster import Roster
 from edge.models.store import PackageStore
 from edge.models.swap import Event, Lineup, Policy, State
+from lineside.package import MANIFEST_NAME, digest_of, parse_manifest
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
@@ -45,6 +46,7 @@ class Intake:
         self._roster = roster
         self._work = work
         self._check_open = check_open
+        self._meant_to_serve: set[str] = set()
 
     def receive(self, begin: model_pb2.PushBegin, chunks: Iterable[model_pb2.PushChunk], actor: str) -> None:
         """Takes a push in and proves it as far as its trial apart.
@@ -61,9 +63,10 @@ class Intake:
                 self.prove(digest, actor, Policy(), until=Event.WARMED)
 
     def _verify(self, folder: Path, digest: str, actor: str) -> None:
-        """Signature, digests, manifest; then the folder joins the packages."""
+        """Signature, role, digests, manifest, dates, version; then the folder joins the packages."""
         with self._refusing(digest, actor):
-            manifest = self._prover.open(folder).manifest
+            manifest = self._prover.open(folder, new=True).manifest
+            trust.check_not_expired(manifest, time.time())
             swap.check_version(self._roster.lineup, manifest.name, manifest.version)
             self._store.admit(folder, digest)
         self._roster.decide(
@@ -81,6 +84,37 @@ class Intake:
                 else:
                     self._prover.try_apart(digest)
             self._roster.decide(lambda lineup, now, step=step: swap.advanced(lineup, digest, step, now), actor)  # type: ignore[misc]
+
+    def check_may_serve(self, digest: str) -> None:
+        """A package that is to be activated is meant to serve, and now. It stays what it is if not.
+
+        Raises:
+            ContractError: ROLE, it was made for trial; PKG_VALIDITY, the station's clock is before or after its dates.
+        """
+        if self._roster.lineup.get(digest).state in (State.RECEIVED, State.REFUSED):
+            return  # what stands in its way is another thing, and is told with its own words
+        self.check_meant_to_serve(digest)
+        trust.check_valid(self._manifest(digest), time.time())
+
+    def check_meant_to_serve(self, digest: str) -> None:
+        """As `check_may_serve`, whatever day it is."""
+        if digest not in self._meant_to_serve:  # asked often; what a digest stands for does not change
+            trust.check_meant_to_serve(self._manifest(digest))
+            self._meant_to_serve.add(digest)
+
+    def _manifest(self, digest: str) -> model_pb2.PackageManifest:
+        """Of a stored package, which was verified when it came; nothing else of it is read.
+
+        Raises:
+            ContractError: PKG_HASH, STORAGE_FAULT.
+        """
+        try:
+            raw = (self._store.folder(digest) / MANIFEST_NAME).read_bytes()
+        except OSError as error:
+            raise ContractError(Reason.STORAGE_FAULT, "the package is not on the disk") from error
+        if digest_of(raw) != digest:
+            raise ContractError(Reason.PKG_HASH, "the package on the disk is not the one that was received")
+        return parse_manifest(raw)
 
     @contextlib.contextmanager
     def _refusing(self, digest: str, actor: str) -> Iterator[None]:

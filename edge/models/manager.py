@@ -192,6 +192,7 @@ class ModelManager:
             if self._roster.lineup.serving != digest:
                 swap.check_thawed(self._roster.lineup, self._policy)
                 swap.check_version(self._roster.lineup, item.name, item.version)
+                self._intake.check_may_serve(digest)
                 self._intake.prove(digest, actor, self._policy.for_lineup(self._roster.lineup))
                 self._check_gates(digest)
                 self._roster.load(digest)
@@ -344,6 +345,7 @@ class ModelManager:
     def _is_ready(self, digest: str) -> bool:
         try:
             self._check_gates(digest)
+            self._intake.check_meant_to_serve(digest)
         except ContractError:
             return False
         return True

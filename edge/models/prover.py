@@ -12,6 +12,7 @@ from edge.models.settings import ModelsSettings
 from edge.models.slot import ServingModel
 from edge.models.store import PackageStore, storage_faults
 from edge.models.trial import Trials
+from edge.models.trust import check_role
 from lineside import golden, signing
 from lineside.package import GOLDEN_NAME, SIGNATURE_NAME, Package, read_package
 from lineside.reasons import ContractError, Reason
@@ -50,9 +51,10 @@ class Prover:
         open_backend: OpenBackend,
         required_classes: Collection[str],
     ) -> None:
-        for key in settings.trusted_keys:
-            if not key.is_file():
-                raise ValueError(f"models.trusted_keys: there is no file {key}")
+        for signer in settings.all_signers:
+            if not signer.key.is_file():
+                place = "trusted_keys" if signer.key in settings.trusted_keys else "signers"
+                raise ValueError(f"models.{place}: there is no file {signer.key}")
         self._settings = settings
         self._store = store
         self._open_backend = open_backend
@@ -64,16 +66,24 @@ class Prover:
             memory_mb=settings.trial_memory_mb,
         )
 
-    def open(self, folder: Path) -> Package:
+    def open(self, folder: Path, *, new: bool = False) -> Package:
         """Opens a package folder, its signature first: nothing of it is parsed before that.
 
+        Args:
+            folder: of the package.
+            new: it has just come; a key that was retired vouches only for what was here before.
+
         Raises:
-            ContractError: PKG_SIGNATURE, PKG_MALFORMED, PKG_HASH, PKG_CLASSES, PKG_INPUT.
+            ContractError: PKG_SIGNATURE, ROLE, PKG_MALFORMED, PKG_HASH, PKG_CLASSES, PKG_INPUT.
         """
-        settings = self._settings
-        if settings.trusted_keys and (settings.signature_required or (folder / SIGNATURE_NAME).exists()):
-            signing.verify(folder, settings.trusted_keys)
+        signers = self._settings.all_signers
+        signer = None
+        if signers and (self._settings.signature_required or (folder / SIGNATURE_NAME).exists()):
+            key = signing.verify(folder, [item.key for item in signers])
+            signer = next(item for item in signers if item.key == key)
         package = read_package(folder)
+        if signer is not None:
+            check_role(signer, package.manifest, new=new)
         check_classes(package.manifest, self._required_classes)
         return package
 

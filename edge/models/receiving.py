@@ -21,7 +21,7 @@ from pathlib import Path
 
 from edge.models.journal import sync_folder
 from edge.models.store import storage_faults
-from lineside.package import FILE_NAMES, MANIFEST_NAME, MAXIMUM_FILE_BYTES, is_digest
+from lineside.package import FILE_NAMES, MANIFEST_NAME, is_digest, maximum_bytes
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
@@ -174,7 +174,13 @@ def check_begin(begin: model_pb2.PushBegin, limit: int) -> None:
     if MANIFEST_NAME not in names:
         raise _malformed(f"{MANIFEST_NAME} is missing")
     total = sum(item.size for item in begin.files)
-    if total > limit or any(item.size > MAXIMUM_FILE_BYTES for item in begin.files):
+    swollen = [item.name for item in begin.files if item.size > maximum_bytes(item.name)]
+    if swollen:
+        raise ContractError(
+            Reason.MSG_TOO_LARGE,
+            f"{swollen[0]} is announced with more than the {maximum_bytes(swollen[0])} bytes such a file may have",
+        )
+    if total > limit:
         raise ContractError(
             Reason.MSG_TOO_LARGE,
             f"the package has {total} bytes, this station takes {limit} (models.maximum_package_mb)",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from edge.settings import Settings
@@ -68,6 +68,26 @@ class ProbationSettings(Settings):
     """Confirmed by itself after so many minutes; with frames: when both are met; both 0: only a person confirms."""
 
 
+class SignerSettings(Settings):
+    """One of [[models.signers]]: a key, and what it may sign for."""
+
+    key: Path
+    """PEM file with a P-256 public key."""
+    may_sign: tuple[Literal["release", "trial"], ...] = ("release", "trial")
+    """release: packages that may serve; trial: packages that are replayed and stand in shadow, and never serve."""
+    models: tuple[str, ...] = ()
+    """Names of models it may sign; empty: all."""
+    retired: bool = False
+    """True: what it signed before stays and can be gone back to; nothing new of it is taken."""
+
+    @field_validator("may_sign")
+    @classmethod
+    def _may_sign_something(cls, may_sign: tuple[str, ...]) -> tuple[str, ...]:
+        if not may_sign:
+            raise ValueError("name release, trial or both; a key that may sign nothing is taken out of the list")
+        return may_sign
+
+
 class ModelsSettings(Settings):
     """How packages are checked and served."""
 
@@ -76,7 +96,10 @@ class ModelsSettings(Settings):
     threads: int = Field(default=1, ge=1, le=256)
     """Threads of one inference; cores minus one is a good number where the station has its box to itself."""
     trusted_keys: tuple[Path, ...] = ()
-    """PEM files with P-256 public keys. With any key here a package must be signed by one of them."""
+    """PEM files with P-256 public keys that may sign whatever there is. With any key, here or in [[models.signers]], a
+    package must be signed by one of them."""
+    signers: tuple[SignerSettings, ...] = ()
+    """Keys that may sign some packages only."""
     require_signature: bool | None = None
     """Absent: whether there are trusted keys. False with keys: an unsigned package passes, a wrong signature never."""
     frozen: bool = False
@@ -98,11 +121,20 @@ class ModelsSettings(Settings):
 
     @model_validator(mode="after")
     def _keys_can_be_asked_for(self) -> Self:
-        if self.require_signature and not self.trusted_keys:
+        if self.require_signature and not self.all_signers:
             raise ValueError("require_signature is true and trusted_keys is empty: name at least one public key file")
+        keys = [signer.key for signer in self.all_signers]
+        twice = sorted({str(key) for key in keys if keys.count(key) > 1})
+        if twice:
+            raise ValueError(f"key {twice[0]} is named twice in trusted_keys and signers; once says what it may sign")
         return self
+
+    @property
+    def all_signers(self) -> tuple[SignerSettings, ...]:
+        """Every key, `trusted_keys` with all rights."""
+        return (*(SignerSettings(key=key) for key in self.trusted_keys), *self.signers)
 
     @property
     def signature_required(self) -> bool:
         """Whether an unsigned package is refused."""
-        return bool(self.trusted_keys) if self.require_signature is None else self.require_signature
+        return bool(self.all_signers) if self.require_signature is None else self.require_signature

@@ -4,8 +4,8 @@
     model.onnx            the deployed graph, one file, no external data
     golden.npz            golden cases (lineside.golden)
     weights.safetensors   the same weights for further training; optional
-    card.html             model card; optional
-    sbom.json             bill of materials; optional
+    card.html             model card, for people; optional
+    sbom.json             bill of materials (CycloneDX); optional
     model.sig             detached signature over all of the above (OpenSSF Model Signing); optional on disk, asked for
                           by a station that has keys to check it with
 
@@ -39,10 +39,23 @@ GRAPH_NAME = "model.onnx"
 GOLDEN_NAME = "golden.npz"
 WEIGHTS_NAME = "weights.safetensors"
 REQUIRED_NAMES = (GRAPH_NAME, GOLDEN_NAME)
-CONTENT_NAMES = (*REQUIRED_NAMES, WEIGHTS_NAME, "card.html", "sbom.json")
+CARD_NAME = "card.html"
+SBOM_NAME = "sbom.json"
+CONTENT_NAMES = (*REQUIRED_NAMES, WEIGHTS_NAME, CARD_NAME, SBOM_NAME)
 FILE_NAMES = (MANIFEST_NAME, *CONTENT_NAMES, SIGNATURE_NAME)
 MAXIMUM_FILE_BYTES = 2 << 30
 MAXIMUM_MANIFEST_BYTES = 4 << 20
+_MAXIMUM_BYTES = {
+    MANIFEST_NAME: MAXIMUM_MANIFEST_BYTES,
+    SIGNATURE_NAME: 1 << 20,
+    CARD_NAME: 64 << 20,
+    SBOM_NAME: 16 << 20,
+}
+CLASSES_KEY = "lineside.classes"
+"""Metadata of the graph: a JSON list of the class names in the order of its class axis. Optional: what it says must be
+what the manifest says, or a manifest with exchanged names would give every detection a wrong one."""
+MAXIMUM_SCORE_TOLERANCE = 0.5
+"""Of golden cases; with more they would tell nothing."""
 
 _VERSION = re.compile(r"(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -86,6 +99,11 @@ class Package:
         if hashlib.sha256(data).hexdigest() != entry.sha256:
             raise ContractError(Reason.PKG_HASH, f"{name} is not what the manifest says; export the package again")
         return data
+
+
+def maximum_bytes(name: str) -> int:
+    """Most bytes a package's file of this name may have."""
+    return _MAXIMUM_BYTES.get(name, MAXIMUM_FILE_BYTES)
 
 
 def is_digest(text: str) -> bool:
@@ -139,8 +157,13 @@ def check_manifest(manifest: model_pb2.PackageManifest) -> None:
         raise _malformed(f"decode.nms_iou {decode.nms_iou} and decode.area_iou {decode.area_iou} must be in (0, 1]")
     if decode.minimum_cells < 1 or decode.maximum_detections < 1:
         raise _malformed("decode.minimum_cells and decode.maximum_detections must be at least 1")
-    if not (_is_positive(manifest.parity.score) and _is_positive(manifest.parity.box)):
-        raise _malformed("parity.score and parity.box must be above 0")
+    parity = manifest.parity
+    if not (_is_positive(parity.score) and parity.score <= MAXIMUM_SCORE_TOLERANCE and _is_positive(parity.box)):
+        raise _malformed(
+            f"parity.score is {parity.score:g}, parity.box {parity.box:g}; expected above 0, the score at most"
+            f" {MAXIMUM_SCORE_TOLERANCE:g}"
+        )
+    _check_use(manifest)
     names = [item.name for item in manifest.files]
     if len(set(names)) != len(names) or not set(names) <= set(CONTENT_NAMES):
         raise _malformed(f"files are {names}, expected each at most once out of {', '.join(CONTENT_NAMES)}")
@@ -149,6 +172,20 @@ def check_manifest(manifest: model_pb2.PackageManifest) -> None:
         raise _malformed(
             f"{', '.join(missing)} is not among the files; every package holds {', '.join(REQUIRED_NAMES)}"
         )
+
+
+def _check_use(manifest: model_pb2.PackageManifest) -> None:
+    if manifest.purpose not in model_pb2.Purpose.values():
+        raise _malformed(f"purpose is {manifest.purpose}, expected one of {', '.join(model_pb2.Purpose.keys())}")
+    if manifest.HasField("not_before") and manifest.HasField("not_after"):
+        first, last = manifest.not_before, manifest.not_after
+        if (last.seconds, last.nanos) < (first.seconds, first.nanos):
+            raise _malformed(f"not_after {last.ToJsonString()} is before not_before {first.ToJsonString()}")
+    figures = ("map_33", "map_50", "precision", "recall", "false_alarms_per_healthy", "escapes")
+    for entry in manifest.evaluations:
+        odd = [name for name in figures if entry.HasField(name) and not math.isfinite(getattr(entry, name))]  # type: ignore[arg-type]
+        if odd:
+            raise _malformed(f"evaluation {entry.domain!r}: {odd[0]} is no number; leave out what was not measured")
 
 
 def _check_classes(manifest: model_pb2.PackageManifest) -> None:
@@ -214,6 +251,9 @@ def read_package(folder: Path) -> Package:
             raise _malformed(f"{name} is not a plain file")
     if MANIFEST_NAME not in present:
         raise _malformed(f"{MANIFEST_NAME} is missing")
+    for name, path in sorted(present.items()):
+        if path.stat().st_size > maximum_bytes(name):
+            raise _malformed(f"{name} has {path.stat().st_size} bytes, at most {maximum_bytes(name)} are read")
     raw = present[MANIFEST_NAME].read_bytes()
     manifest = parse_manifest(raw)
     listed = {item.name for item in manifest.files}

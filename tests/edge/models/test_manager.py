@@ -197,7 +197,7 @@ def test_only_what_a_trusted_key_signed_is_opened(tmp_path: Path, told: Told) ->
         refused(lambda: push(models, strange), Reason.PKG_SIGNATURE, "none of the station's 1 keys")
         garbage = packages.make_anchor_package(tmp_path / "garbage", version="2.1.0", sign_key=private).folder
         (garbage / "manifest.json").write_bytes(b"{ this would not parse")
-        refused(lambda: push(models, garbage), Reason.PKG_SIGNATURE, "none of the station's 1 keys")
+        refused(lambda: push(models, garbage), Reason.PKG_SIGNATURE, "signed other files than these .manifest.json.")
         sound = packages.make_anchor_package(tmp_path / "sound", version="3.0.0", sign_key=private)
         push(models, sound.folder)
         assert models.activate(sound.digest, ACTOR).serving

@@ -81,7 +81,7 @@ def test_an_announcement_has_to_make_sense(tmp_path: Path) -> None:
     refusal(lambda: Staging(tmp_path, begin(), 100), Reason.MSG_TOO_LARGE, "takes 100")
     huge = begin()
     huge.files[1].size = 1 << 62
-    refusal(lambda: Staging(tmp_path, huge, 1 << 63), Reason.MSG_TOO_LARGE, "package has")
+    refusal(lambda: Staging(tmp_path, huge, 1 << 63), Reason.MSG_TOO_LARGE, "model.onnx is announced with more")
     assert not list(tmp_path.iterdir())
 
 
