@@ -1,4 +1,4 @@
-"""Generates the stubs of proto/lineside/v1 in place, with types. Run after every change of a .proto file.
+"""Generates the stubs of proto/lineside in place, with types. Run after every change of a .proto file.
 
 A test regenerates into a temporary folder and compares, so a forgotten run cannot land.
 """
@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parent.parent / "proto"
 
 
 def generate(destination: Path) -> None:
-    """Writes *_pb2.py, *_pb2_grpc.py and their .pyi files under destination/lineside/v1.
+    """Writes *_pb2.py, *_pb2_grpc.py and their .pyi files under destination, in the folders of the .proto files.
 
     Raises:
         SystemExit: the compiler refused; it has said why on standard error.
     """
-    files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("lineside/v1/*.proto"))
+    files = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("lineside/*/*.proto"))
     scripts = Path(sys.executable).parent
     code = protoc.main(
         [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-STUBS = ROOT / "proto" / "lineside" / "v1"
+PROTO = ROOT / "proto"
 
 
 def test_the_stubs_are_what_the_compiler_makes_today(tmp_path: Path) -> None:
@@ -20,8 +20,8 @@ def test_the_stubs_are_what_the_compiler_makes_today(tmp_path: Path) -> None:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.generate(tmp_path)
-    made = {path.name: path.read_bytes() for path in (tmp_path / "lineside" / "v1").iterdir()}
-    kept = {path.name: path.read_bytes() for path in STUBS.glob("*_pb2*")}
+    made = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.glob("lineside/*/*_pb2*")}
+    kept = {path.relative_to(PROTO): path.read_bytes() for path in PROTO.glob("lineside/*/*_pb2*")}
     assert sorted(made) == sorted(kept)
     assert [name for name in made if made[name] != kept[name]] == [], "run: make stubs"
 

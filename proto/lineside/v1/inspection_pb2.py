@@ -26,19 +26,21 @@ from lineside.v1 import mentoring_pb2 as lineside_dot_v1_dot_mentoring__pb2
 from lineside.v1 import model_pb2 as lineside_dot_v1_dot_model__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clineside/v1/inspection.proto\x12\x0blineside.v1\x1a\x1blineside/v1/mentoring.proto\x1a\x17lineside/v1/model.proto\"c\n\x08RawImage\x12\x0e\n\x06pixels\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12(\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x18.lineside.v1.PixelFormat\"z\n\x11SharedMemoryImage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12(\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x18.lineside.v1.PixelFormat\"\x84\x01\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12$\n\x03raw\x18\x02 \x01(\x0b\x32\x15.lineside.v1.RawImageH\x00\x12\x37\n\rshared_memory\x18\x03 \x01(\x0b\x32\x1e.lineside.v1.SharedMemoryImageH\x00\x42\t\n\x07payload\"\x80\x01\n\x0eInspectRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.lineside.v1.Image\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\x0f\n\x07part_id\x18\x03 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x04 \x01(\t\x12\x18\n\x10\x63\x61ptured_unix_ns\x18\x05 \x01(\x03\"@\n\x0fInspectResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lineside.v1.InspectionResult\"Q\n\x14InspectStreamRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.lineside.v1.InspectRequest\x12\x0b\n\x03tag\x18\x02 \x01(\x04\"\x85\x01\n\x15InspectStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12/\n\x06result\x18\x02 \x01(\x0b\x32\x1d.lineside.v1.InspectionResultH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.lineside.v1.ErrorH\x00\x42\t\n\x07outcome\"6\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"1\n\x0eTriggerRequest\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\"@\n\x0fTriggerResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lineside.v1.InspectionResult\"\x87\x01\n\tDetection\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lass_index\x18\x02 \x01(\r\x12\x12\n\nclass_name\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\x12\x1d\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x10.lineside.v1.Box\x12\r\n\x05\x61reas\x18\x06 \x03(\r\"\x85\x01\n\x0cStageTimings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x15\n\rpreprocess_us\x18\x03 \x01(\r\x12\x14\n\x0cinference_us\x18\x04 \x01(\r\x12\x11\n\tdecide_us\x18\x05 \x01(\r\x12\x10\n\x08total_us\x18\x06 \x01(\r\"\x96\x03\n\x10InspectionResult\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12\x0f\n\x07station\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x03 \x01(\t\x12\x0f\n\x07part_id\x18\x04 \x01(\t\x12%\n\x07verdict\x18\x05 \x01(\x0e\x32\x14.lineside.v1.Verdict\x12\x16\n\x0everdict_reason\x18\x06 \x01(\t\x12*\n\ndetections\x18\x07 \x03(\x0b\x32\x16.lineside.v1.Detection\x12$\n\x05model\x18\x08 \x01(\x0b\x32\x15.lineside.v1.ModelRef\x12*\n\x07timings\x18\t \x01(\x0b\x32\x19.lineside.v1.StageTimings\x12\r\n\x05width\x18\n \x01(\r\x12\x0e\n\x06height\x18\x0b \x01(\r\x12\x18\n\x10\x63\x61ptured_unix_ns\x18\x0c \x01(\x03\x12\x1d\n\x15\x63\x61ptured_monotonic_ns\x18\r \x01(\x03\x12\x17\n\x0f\x63\x61mera_sequence\x18\x0e \x01(\x04\x12\x10\n\x08mentored\x18\x0f \x01(\x08\"^\n\x0cWatchRequest\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x1a\n\rfrom_sequence\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x63\x61meras\x18\x03 \x03(\tB\x10\n\x0e_from_sequence\"9\n\rWatchResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lineside.v1.StationEvent\"\xaa\x02\n\x0cStationEvent\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07unix_ns\x18\x03 \x01(\x03\x12\x33\n\ninspection\x18\x04 \x01(\x0b\x32\x1d.lineside.v1.InspectionResultH\x00\x12\x31\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x01(\x0b\x32\x1d.lineside.v1.FeedbackRecordedH\x00\x12(\n\x05model\x18\x06 \x01(\x0b\x32\x17.lineside.v1.ModelEventH\x00\x12*\n\x06\x63\x61mera\x18\x07 \x01(\x0b\x32\x18.lineside.v1.CameraEventH\x00\x12\x1f\n\x03gap\x18\x08 \x01(\x0b\x32\x10.lineside.v1.GapH\x00\x42\x07\n\x05\x65vent\"(\n\x03Gap\x12\x12\n\nresumes_at\x18\x01 \x01(\x04\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"W\n\x0b\x43\x61meraEvent\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.lineside.v1.CameraState\x12\x0f\n\x07message\x18\x03 \x01(\t*q\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12PIXEL_FORMAT_MONO8\x10\x01\x12\x15\n\x11PIXEL_FORMAT_RGB8\x10\x02\x12\x15\n\x11PIXEL_FORMAT_BGR8\x10\x03*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_PASS\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02\x12\x16\n\x12VERDICT_NO_VERDICT\x10\x03*t\n\x0b\x43\x61meraState\x12\x1c\n\x18\x43\x41MERA_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41MERA_STATE_RUNNING\x10\x01\x12\x15\n\x11\x43\x41MERA_STATE_LOST\x10\x02\x12\x16\n\x12\x43\x41MERA_STATE_ENDED\x10\x03\x32\xb6\x02\n\nInspection\x12\x44\n\x07Inspect\x12\x1b.lineside.v1.InspectRequest\x1a\x1c.lineside.v1.InspectResponse\x12Z\n\rInspectStream\x12!.lineside.v1.InspectStreamRequest\x1a\".lineside.v1.InspectStreamResponse(\x01\x30\x01\x12@\n\x05Watch\x12\x19.lineside.v1.WatchRequest\x1a\x1a.lineside.v1.WatchResponse0\x01\x12\x44\n\x07Trigger\x12\x1b.lineside.v1.TriggerRequest\x1a\x1c.lineside.v1.TriggerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1clineside/v1/inspection.proto\x12\x0blineside.v1\x1a\x1blineside/v1/mentoring.proto\x1a\x17lineside/v1/model.proto\"c\n\x08RawImage\x12\x0e\n\x06pixels\x18\x01 \x01(\x0c\x12\r\n\x05width\x18\x02 \x01(\r\x12\x0e\n\x06height\x18\x03 \x01(\r\x12(\n\x06\x66ormat\x18\x04 \x01(\x0e\x32\x18.lineside.v1.PixelFormat\"z\n\x11SharedMemoryImage\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\r\n\x05width\x18\x03 \x01(\r\x12\x0e\n\x06height\x18\x04 \x01(\r\x12(\n\x06\x66ormat\x18\x05 \x01(\x0e\x32\x18.lineside.v1.PixelFormat\"\x84\x01\n\x05Image\x12\x11\n\x07\x65ncoded\x18\x01 \x01(\x0cH\x00\x12$\n\x03raw\x18\x02 \x01(\x0b\x32\x15.lineside.v1.RawImageH\x00\x12\x37\n\rshared_memory\x18\x03 \x01(\x0b\x32\x1e.lineside.v1.SharedMemoryImageH\x00\x42\t\n\x07payload\"\xc7\x01\n\x0eInspectRequest\x12!\n\x05image\x18\x01 \x01(\x0b\x32\x12.lineside.v1.Image\x12\x0e\n\x06\x63\x61mera\x18\x02 \x01(\t\x12\x0f\n\x07part_id\x18\x03 \x01(\t\x12\x10\n\x08\x66rame_id\x18\x04 \x01(\t\x12\x18\n\x10\x63\x61ptured_unix_ns\x18\x05 \x01(\x03\x12\x15\n\x0brecipe_name\x18\x06 \x01(\tH\x00\x12%\n\x06recipe\x18\x07 \x01(\x0b\x32\x13.lineside.v1.RecipeH\x00\x42\x07\n\x05rules\"\xed\x01\n\x06Recipe\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x37\n\nthresholds\x18\x02 \x03(\x0b\x32#.lineside.v1.Recipe.ThresholdsEntry\x12!\n\x07regions\x18\x03 \x03(\x0b\x32\x10.lineside.v1.Box\x12\x14\n\x0cminimum_side\x18\x04 \x01(\x02\x12\x15\n\rmaximum_count\x18\x05 \x01(\r\x12\x19\n\x11\x65xclusive_classes\x18\x06 \x03(\t\x1a\x31\n\x0fThresholdsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x02:\x02\x38\x01\"@\n\x0fInspectResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lineside.v1.InspectionResult\"Q\n\x14InspectStreamRequest\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.lineside.v1.InspectRequest\x12\x0b\n\x03tag\x18\x02 \x01(\x04\"\x85\x01\n\x15InspectStreamResponse\x12\x0b\n\x03tag\x18\x01 \x01(\x04\x12/\n\x06result\x18\x02 \x01(\x0b\x32\x1d.lineside.v1.InspectionResultH\x00\x12#\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x12.lineside.v1.ErrorH\x00\x42\t\n\x07outcome\"6\n\x05\x45rror\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"x\n\x0eTriggerRequest\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\x0f\n\x07part_id\x18\x02 \x01(\t\x12\x15\n\x0brecipe_name\x18\x03 \x01(\tH\x00\x12%\n\x06recipe\x18\x04 \x01(\x0b\x32\x13.lineside.v1.RecipeH\x00\x42\x07\n\x05rules\"@\n\x0fTriggerResponse\x12-\n\x06result\x18\x01 \x01(\x0b\x32\x1d.lineside.v1.InspectionResult\"\x87\x01\n\tDetection\x12\x14\n\x0c\x64\x65tection_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63lass_index\x18\x02 \x01(\r\x12\x12\n\nclass_name\x18\x03 \x01(\t\x12\r\n\x05score\x18\x04 \x01(\x02\x12\x1d\n\x03\x62ox\x18\x05 \x01(\x0b\x32\x10.lineside.v1.Box\x12\r\n\x05\x61reas\x18\x06 \x03(\r\"\x85\x01\n\x0cStageTimings\x12\x10\n\x08queue_us\x18\x01 \x01(\r\x12\x11\n\tdecode_us\x18\x02 \x01(\r\x12\x15\n\rpreprocess_us\x18\x03 \x01(\r\x12\x14\n\x0cinference_us\x18\x04 \x01(\r\x12\x11\n\tdecide_us\x18\x05 \x01(\r\x12\x10\n\x08total_us\x18\x06 \x01(\r\"\xa6\x03\n\x10InspectionResult\x12\x10\n\x08\x66rame_id\x18\x01 \x01(\t\x12\x0f\n\x07station\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61mera\x18\x03 \x01(\t\x12\x0f\n\x07part_id\x18\x04 \x01(\t\x12%\n\x07verdict\x18\x05 \x01(\x0e\x32\x14.lineside.v1.Verdict\x12\x16\n\x0everdict_reason\x18\x06 \x01(\t\x12*\n\ndetections\x18\x07 \x03(\x0b\x32\x16.lineside.v1.Detection\x12$\n\x05model\x18\x08 \x01(\x0b\x32\x15.lineside.v1.ModelRef\x12*\n\x07timings\x18\t \x01(\x0b\x32\x19.lineside.v1.StageTimings\x12\r\n\x05width\x18\n \x01(\r\x12\x0e\n\x06height\x18\x0b \x01(\r\x12\x18\n\x10\x63\x61ptured_unix_ns\x18\x0c \x01(\x03\x12\x1d\n\x15\x63\x61ptured_monotonic_ns\x18\r \x01(\x03\x12\x17\n\x0f\x63\x61mera_sequence\x18\x0e \x01(\x04\x12\x10\n\x08mentored\x18\x0f \x01(\x08\x12\x0e\n\x06recipe\x18\x10 \x01(\t\"^\n\x0cWatchRequest\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x1a\n\rfrom_sequence\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x0f\n\x07\x63\x61meras\x18\x03 \x03(\tB\x10\n\x0e_from_sequence\"9\n\rWatchResponse\x12(\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x19.lineside.v1.StationEvent\"\xaa\x02\n\x0cStationEvent\x12\x0f\n\x07\x62oot_id\x18\x01 \x01(\t\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0f\n\x07unix_ns\x18\x03 \x01(\x03\x12\x33\n\ninspection\x18\x04 \x01(\x0b\x32\x1d.lineside.v1.InspectionResultH\x00\x12\x31\n\x08\x66\x65\x65\x64\x62\x61\x63k\x18\x05 \x01(\x0b\x32\x1d.lineside.v1.FeedbackRecordedH\x00\x12(\n\x05model\x18\x06 \x01(\x0b\x32\x17.lineside.v1.ModelEventH\x00\x12*\n\x06\x63\x61mera\x18\x07 \x01(\x0b\x32\x18.lineside.v1.CameraEventH\x00\x12\x1f\n\x03gap\x18\x08 \x01(\x0b\x32\x10.lineside.v1.GapH\x00\x42\x07\n\x05\x65vent\"(\n\x03Gap\x12\x12\n\nresumes_at\x18\x01 \x01(\x04\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"W\n\x0b\x43\x61meraEvent\x12\x0e\n\x06\x63\x61mera\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.lineside.v1.CameraState\x12\x0f\n\x07message\x18\x03 \x01(\t*q\n\x0bPixelFormat\x12\x1c\n\x18PIXEL_FORMAT_UNSPECIFIED\x10\x00\x12\x16\n\x12PIXEL_FORMAT_MONO8\x10\x01\x12\x15\n\x11PIXEL_FORMAT_RGB8\x10\x02\x12\x15\n\x11PIXEL_FORMAT_BGR8\x10\x03*`\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x10\n\x0cVERDICT_PASS\x10\x01\x12\x12\n\x0eVERDICT_REJECT\x10\x02\x12\x16\n\x12VERDICT_NO_VERDICT\x10\x03*t\n\x0b\x43\x61meraState\x12\x1c\n\x18\x43\x41MERA_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43\x41MERA_STATE_RUNNING\x10\x01\x12\x15\n\x11\x43\x41MERA_STATE_LOST\x10\x02\x12\x16\n\x12\x43\x41MERA_STATE_ENDED\x10\x03\x32\xb6\x02\n\nInspection\x12\x44\n\x07Inspect\x12\x1b.lineside.v1.InspectRequest\x1a\x1c.lineside.v1.InspectResponse\x12Z\n\rInspectStream\x12!.lineside.v1.InspectStreamRequest\x1a\".lineside.v1.InspectStreamResponse(\x01\x30\x01\x12@\n\x05Watch\x12\x19.lineside.v1.WatchRequest\x1a\x1a.lineside.v1.WatchResponse0\x01\x12\x44\n\x07Trigger\x12\x1b.lineside.v1.TriggerRequest\x1a\x1c.lineside.v1.TriggerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'lineside.v1.inspection_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PIXELFORMAT']._serialized_start=2318
-  _globals['_PIXELFORMAT']._serialized_end=2431
-  _globals['_VERDICT']._serialized_start=2433
-  _globals['_VERDICT']._serialized_end=2529
-  _globals['_CAMERASTATE']._serialized_start=2531
-  _globals['_CAMERASTATE']._serialized_end=2647
+  _globals['_RECIPE_THRESHOLDSENTRY']._loaded_options = None
+  _globals['_RECIPE_THRESHOLDSENTRY']._serialized_options = b'8\001'
+  _globals['_PIXELFORMAT']._serialized_start=2716
+  _globals['_PIXELFORMAT']._serialized_end=2829
+  _globals['_VERDICT']._serialized_start=2831
+  _globals['_VERDICT']._serialized_end=2927
+  _globals['_CAMERASTATE']._serialized_start=2929
+  _globals['_CAMERASTATE']._serialized_end=3045
   _globals['_RAWIMAGE']._serialized_start=99
   _globals['_RAWIMAGE']._serialized_end=198
   _globals['_SHAREDMEMORYIMAGE']._serialized_start=200
@@ -46,35 +48,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_IMAGE']._serialized_start=325
   _globals['_IMAGE']._serialized_end=457
   _globals['_INSPECTREQUEST']._serialized_start=460
-  _globals['_INSPECTREQUEST']._serialized_end=588
-  _globals['_INSPECTRESPONSE']._serialized_start=590
-  _globals['_INSPECTRESPONSE']._serialized_end=654
-  _globals['_INSPECTSTREAMREQUEST']._serialized_start=656
-  _globals['_INSPECTSTREAMREQUEST']._serialized_end=737
-  _globals['_INSPECTSTREAMRESPONSE']._serialized_start=740
-  _globals['_INSPECTSTREAMRESPONSE']._serialized_end=873
-  _globals['_ERROR']._serialized_start=875
-  _globals['_ERROR']._serialized_end=929
-  _globals['_TRIGGERREQUEST']._serialized_start=931
-  _globals['_TRIGGERREQUEST']._serialized_end=980
-  _globals['_TRIGGERRESPONSE']._serialized_start=982
-  _globals['_TRIGGERRESPONSE']._serialized_end=1046
-  _globals['_DETECTION']._serialized_start=1049
-  _globals['_DETECTION']._serialized_end=1184
-  _globals['_STAGETIMINGS']._serialized_start=1187
-  _globals['_STAGETIMINGS']._serialized_end=1320
-  _globals['_INSPECTIONRESULT']._serialized_start=1323
-  _globals['_INSPECTIONRESULT']._serialized_end=1729
-  _globals['_WATCHREQUEST']._serialized_start=1731
-  _globals['_WATCHREQUEST']._serialized_end=1825
-  _globals['_WATCHRESPONSE']._serialized_start=1827
-  _globals['_WATCHRESPONSE']._serialized_end=1884
-  _globals['_STATIONEVENT']._serialized_start=1887
-  _globals['_STATIONEVENT']._serialized_end=2185
-  _globals['_GAP']._serialized_start=2187
-  _globals['_GAP']._serialized_end=2227
-  _globals['_CAMERAEVENT']._serialized_start=2229
-  _globals['_CAMERAEVENT']._serialized_end=2316
-  _globals['_INSPECTION']._serialized_start=2650
-  _globals['_INSPECTION']._serialized_end=2960
+  _globals['_INSPECTREQUEST']._serialized_end=659
+  _globals['_RECIPE']._serialized_start=662
+  _globals['_RECIPE']._serialized_end=899
+  _globals['_RECIPE_THRESHOLDSENTRY']._serialized_start=850
+  _globals['_RECIPE_THRESHOLDSENTRY']._serialized_end=899
+  _globals['_INSPECTRESPONSE']._serialized_start=901
+  _globals['_INSPECTRESPONSE']._serialized_end=965
+  _globals['_INSPECTSTREAMREQUEST']._serialized_start=967
+  _globals['_INSPECTSTREAMREQUEST']._serialized_end=1048
+  _globals['_INSPECTSTREAMRESPONSE']._serialized_start=1051
+  _globals['_INSPECTSTREAMRESPONSE']._serialized_end=1184
+  _globals['_ERROR']._serialized_start=1186
+  _globals['_ERROR']._serialized_end=1240
+  _globals['_TRIGGERREQUEST']._serialized_start=1242
+  _globals['_TRIGGERREQUEST']._serialized_end=1362
+  _globals['_TRIGGERRESPONSE']._serialized_start=1364
+  _globals['_TRIGGERRESPONSE']._serialized_end=1428
+  _globals['_DETECTION']._serialized_start=1431
+  _globals['_DETECTION']._serialized_end=1566
+  _globals['_STAGETIMINGS']._serialized_start=1569
+  _globals['_STAGETIMINGS']._serialized_end=1702
+  _globals['_INSPECTIONRESULT']._serialized_start=1705
+  _globals['_INSPECTIONRESULT']._serialized_end=2127
+  _globals['_WATCHREQUEST']._serialized_start=2129
+  _globals['_WATCHREQUEST']._serialized_end=2223
+  _globals['_WATCHRESPONSE']._serialized_start=2225
+  _globals['_WATCHRESPONSE']._serialized_end=2282
+  _globals['_STATIONEVENT']._serialized_start=2285
+  _globals['_STATIONEVENT']._serialized_end=2583
+  _globals['_GAP']._serialized_start=2585
+  _globals['_GAP']._serialized_end=2625
+  _globals['_CAMERAEVENT']._serialized_start=2627
+  _globals['_CAMERAEVENT']._serialized_end=2714
+  _globals['_INSPECTION']._serialized_start=3048
+  _globals['_INSPECTION']._serialized_end=3358
 # @@protoc_insertion_point(module_scope)

@@ -217,6 +217,8 @@ class InspectRequest(_message.Message):
     PART_ID_FIELD_NUMBER: _builtins.int
     FRAME_ID_FIELD_NUMBER: _builtins.int
     CAPTURED_UNIX_NS_FIELD_NUMBER: _builtins.int
+    RECIPE_NAME_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
     camera: _builtins.str
     """Which camera the picture comes from; names the ZeroMQ topic and the recipe. Letters, digits,
     '-', '_' and '.', at most 64. Absent: "grpc".
@@ -227,8 +229,14 @@ class InspectRequest(_message.Message):
     """The caller's frame id, a UUIDv7. Absent: the station makes one. The same id twice: ALREADY_EXISTS."""
     captured_unix_ns: _builtins.int
     """When the picture was taken, wall clock. Absent (0): when the request arrived."""
+    recipe_name: _builtins.str
+    """One of the station's recipes by its name, whatever camera and part it is for."""
     @_builtins.property
     def image(self) -> Global___Image: ...
+    @_builtins.property
+    def recipe(self) -> Global___Recipe:
+        """The caller's own rules instead of the station's, where the station allows it (else ROLE)."""
+
     def __init__(
         self,
         *,
@@ -237,14 +245,92 @@ class InspectRequest(_message.Message):
         part_id: _builtins.str = ...,
         frame_id: _builtins.str = ...,
         captured_unix_ns: _builtins.int = ...,
+        recipe_name: _builtins.str = ...,
+        recipe: Global___Recipe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "recipe", b"recipe", "recipe_name", b"recipe_name", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "captured_unix_ns", b"captured_unix_ns", "frame_id", b"frame_id", "image", b"image", "part_id", b"part_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "captured_unix_ns", b"captured_unix_ns", "frame_id", b"frame_id", "image", b"image", "part_id", b"part_id", "recipe", b"recipe", "recipe_name", b"recipe_name", "rules", b"rules"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_rules: _TypeAlias = _typing.Literal["recipe_name", "recipe"]  # noqa: Y015
+    _WhichOneofArgType_rules: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rules) -> _WhichOneofReturnType_rules | None: ...
+
+Global___InspectRequest: _TypeAlias = InspectRequest  # noqa: Y015
+
+@_typing.final
+class Recipe(_message.Message):
+    """Rules that turn detections into a verdict, as a station's recipes do, for one request."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class ThresholdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    MINIMUM_SIDE_FIELD_NUMBER: _builtins.int
+    MAXIMUM_COUNT_FIELD_NUMBER: _builtins.int
+    EXCLUSIVE_CLASSES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """In the result, and in the reason of a REJECT; 1 to 64 characters. Absent: "request"."""
+    minimum_side: _builtins.float
+    """Frame pixels; a detection counts if the longer side of its box is at least this."""
+    maximum_count: _builtins.int
+    """So many detections may count and the part still passes."""
+    @_builtins.property
+    def thresholds(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """Class name to the score from which a detection counts, above 0 and at most 1. It can only ask for
+        more than the model's own threshold, below which nothing is raised.
+        """
+
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[_mentoring_pb2.Box]:
+        """Regions of interest in frame pixels, at most 256: a detection counts if it touches one of them.
+        None: the whole frame.
+        """
+
+    @_builtins.property
+    def exclusive_classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Classes that exclude each other: of those of their detections that count and lie at one place (IoU
+        0.5 and more) the best one counts.
+        """
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        thresholds: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        regions: _abc.Iterable[_mentoring_pb2.Box] | None = ...,
+        minimum_side: _builtins.float = ...,
+        maximum_count: _builtins.int = ...,
+        exclusive_classes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["exclusive_classes", b"exclusive_classes", "maximum_count", b"maximum_count", "minimum_side", b"minimum_side", "name", b"name", "regions", b"regions", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___InspectRequest: _TypeAlias = InspectRequest  # noqa: Y015
+Global___Recipe: _TypeAlias = Recipe  # noqa: Y015
 
 @_typing.final
 class InspectResponse(_message.Message):
@@ -355,21 +441,30 @@ class TriggerRequest(_message.Message):
 
     CAMERA_FIELD_NUMBER: _builtins.int
     PART_ID_FIELD_NUMBER: _builtins.int
+    RECIPE_NAME_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
     camera: _builtins.str
     """Name of a camera in the station's configuration."""
     part_id: _builtins.str
     """As in InspectRequest."""
+    recipe_name: _builtins.str
+    @_builtins.property
+    def recipe(self) -> Global___Recipe: ...
     def __init__(
         self,
         *,
         camera: _builtins.str = ...,
         part_id: _builtins.str = ...,
+        recipe_name: _builtins.str = ...,
+        recipe: Global___Recipe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["recipe", b"recipe", "recipe_name", b"recipe_name", "rules", b"rules"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "part_id", b"part_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "part_id", b"part_id", "recipe", b"recipe", "recipe_name", b"recipe_name", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_rules: _TypeAlias = _typing.Literal["recipe_name", "recipe"]  # noqa: Y015
+    _WhichOneofArgType_rules: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_rules) -> _WhichOneofReturnType_rules | None: ...
 
 Global___TriggerRequest: _TypeAlias = TriggerRequest  # noqa: Y015
 
@@ -504,6 +599,7 @@ class InspectionResult(_message.Message):
     CAPTURED_MONOTONIC_NS_FIELD_NUMBER: _builtins.int
     CAMERA_SEQUENCE_FIELD_NUMBER: _builtins.int
     MENTORED_FIELD_NUMBER: _builtins.int
+    RECIPE_FIELD_NUMBER: _builtins.int
     frame_id: _builtins.str
     """UUIDv7."""
     station: _builtins.str
@@ -526,6 +622,8 @@ class InspectionResult(_message.Message):
     """Whether the frame was chosen for mentoring and handed to the log. False: feedback about it will be
     answered with DETECTION_UNKNOWN.
     """
+    recipe: _builtins.str
+    """Name of the recipe that decided. Empty: NO_VERDICT."""
     @_builtins.property
     def detections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Detection]:
         """Highest score first."""
@@ -554,10 +652,11 @@ class InspectionResult(_message.Message):
         captured_monotonic_ns: _builtins.int = ...,
         camera_sequence: _builtins.int = ...,
         mentored: _builtins.bool = ...,
+        recipe: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "timings", b"timings"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_sequence", b"camera_sequence", "captured_monotonic_ns", b"captured_monotonic_ns", "captured_unix_ns", b"captured_unix_ns", "detections", b"detections", "frame_id", b"frame_id", "height", b"height", "mentored", b"mentored", "model", b"model", "part_id", b"part_id", "station", b"station", "timings", b"timings", "verdict", b"verdict", "verdict_reason", b"verdict_reason", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "camera_sequence", b"camera_sequence", "captured_monotonic_ns", b"captured_monotonic_ns", "captured_unix_ns", b"captured_unix_ns", "detections", b"detections", "frame_id", b"frame_id", "height", b"height", "mentored", b"mentored", "model", b"model", "part_id", b"part_id", "recipe", b"recipe", "station", b"station", "timings", b"timings", "verdict", b"verdict", "verdict_reason", b"verdict_reason", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
