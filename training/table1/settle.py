@@ -15,6 +15,8 @@ from training.table1.plan import TablePlan
 
 PLAN_NAME = "plan.json"
 BUDGET_NAME = "budget.json"
+FEW = 0.5
+"""Share of the steps asked for, below which a table comes with a warning."""
 MAY_CHANGE = ("recipes", "seeds", "scale")
 """Fields of a plan that another start may have otherwise; the scale is looked at apart."""
 
@@ -36,6 +38,17 @@ class Budgeted:
     parallel: int
     timing: dict[str, Any]
     """What was measured for it."""
+
+    @property
+    def warning(self) -> str:
+        """What a reader has to know where the time was short; empty: nothing."""
+        if self.scale >= FEW * self.asked_scale:
+            return ""
+        return (
+            f"in {self.budget:g} s rows get {self.scale / self.asked_scale:.0%} of the steps they should have, as fast as"
+            " steps were when they were measured; so short a training says little. If the machine was busy then, start"
+            " again in another folder when it is quiet; else give more time, fewer rows, or the steps with --scale"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""

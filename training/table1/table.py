@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +24,8 @@ from training.table1.progress import Tracker
 from training.table1.summary import missing, rows_of
 from training.table1.timing import measured
 from training.table1.verdict import choose
+
+logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +119,8 @@ def _settled(wanted: TablePlan, known: TablePlan | None, out: Path, budget: floa
     fitted = settle.Budgeted(
         budget=budget, asked_scale=wanted.scale, scale=scale, parallel=at_once, timing=timing.to_json()
     )
+    if fitted.warning:
+        logger.warning("%s", fitted.warning)
     plan = dataclasses.replace(wanted, scale=scale)
     write_atomically(out / settle.BUDGET_NAME, (json.dumps(fitted.to_json(), indent=1) + "\n").encode())
     write_plan(plan, out)

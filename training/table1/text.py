@@ -37,6 +37,8 @@ def notes(document: Document) -> str:
         scale_words(document),
         f"Simulated operator: {operator_words(who)}.",
     ]
+    if document.budgeted is not None and document.budgeted.warning:
+        lines.append(f"Warning: {document.budgeted.warning}.")
     lines += gap_words(document)
     if document.missing:
         lines.append(f"Not there: {', '.join(job.name for job in document.missing)}.")

@@ -17,6 +17,7 @@ from training.table1.crops import Crop, Drawn
 from training.table1.document import to_csv, to_json
 from training.table1.html import Gallery, better, to_html
 from training.table1.plan import Job, TablePlan
+from training.table1.settle import Budgeted
 from training.table1.statistics import Estimate, estimate
 from training.table1.summary import COLUMNS, rows_of
 from training.table1.text import change, number, percent, to_text
@@ -172,6 +173,17 @@ def test_seeds_that_cannot_measure_the_gap_are_named_in_text_and_page() -> None:
     assert words in to_text(table)
     assert words in to_html(table, {}, ())
     assert "leaves out" not in to_text(document(SCORES))
+
+
+def test_a_table_cut_to_a_fraction_of_its_steps_says_so_where_it_is_read() -> None:
+    short = Budgeted(budget=1200.0, asked_scale=0.45, scale=0.037, parallel=2, timing={})
+    table = dataclasses.replace(document(SCORES), budgeted=short)
+    words = "in 1200 s rows get 8% of the steps they should have"
+    assert words in to_text(table)
+    assert words in to_html(table, {}, ())
+    fair = dataclasses.replace(table, budgeted=dataclasses.replace(short, scale=0.3))
+    assert "Warning" not in to_text(fair)
+    assert "Warning" not in to_html(fair, {}, ())
 
 
 def test_labels_are_moved_apart_as_little_as_need_be() -> None:
