@@ -45,8 +45,8 @@ class Budgeted:
         if self.scale >= FEW * self.asked_scale:
             return ""
         return (
-            f"in {self.budget:g} s rows get {self.scale / self.asked_scale:.0%} of the steps they should have, as fast as"
-            " steps were when they were measured; so short a training says little. If the machine was busy then, start"
+            f"in {self.budget:g} s rows get {self.scale / self.asked_scale:.0%} of the steps they should have, as fast"
+            " as steps were when they were measured; so short a training says little. If the machine was busy then, start"
             " again in another folder when it is quiet; else give more time, fewer rows, or the steps with --scale"
         )
 
