@@ -46,8 +46,8 @@ class Budgeted:
             return ""
         return (
             f"in {self.budget:g} s rows get {self.scale / self.asked_scale:.0%} of the steps they should have, as fast"
-            " as steps were when they were measured; so short a training says little. If the machine was busy then, start"
-            " again in another folder when it is quiet; else give more time, fewer rows, or the steps with --scale"
+            " as steps were when they were measured; so short a training says little. If the machine was busy then,"
+            " start again in another folder when it is quiet; else give more time, fewer rows, or steps with --scale"
         )
 
     def to_json(self) -> dict[str, Any]:
