@@ -77,7 +77,9 @@ def test_a_sound_log_is_accounted_for_to_the_last_answer(written: Path) -> None:
         used=12,
         skipped={"superseded or taken back by the same operator": 1, "the operator was unsure": 1},
     )
-    assert account.stations == {"line-1": {"frames": 6, "last_log_sequence": 14}}
+    assert account.stations == {
+        "line-1": {"frames": 6, "answers": 12, "first_log_sequence": 1, "last_log_sequence": 14}
+    }
     assert account.operators["bob"] == {"used": 6, "skipped": 2, "disputed": 0}
     assert account.notes == ()
     assert account.to_json()["frames"]["used"] == 6

@@ -66,8 +66,8 @@ def test_two_stations_are_read_as_one_and_every_frame_keeps_its_station(north: P
     assert sorted(said.stations) == ["north"] * 3 + ["south"] * 2
     assert said.account.answers == Count(read=10, used=10)
     assert said.account.stations == {
-        "north": {"frames": 3, "last_log_sequence": 6},
-        "south": {"frames": 2, "last_log_sequence": 4},
+        "north": {"frames": 3, "answers": 6, "first_log_sequence": 1, "last_log_sequence": 6},
+        "south": {"frames": 2, "answers": 4, "first_log_sequence": 1, "last_log_sequence": 4},
     }
 
 

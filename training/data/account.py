@@ -91,7 +91,7 @@ class Account:
     judgements: Count = dataclasses.field(default_factory=Count)
     answers: Count = dataclasses.field(default_factory=Count)
     stations: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
-    """By name: answers, and the last log sequence that is taught."""
+    """By name: frames, answers about them that stand, first and last log sequence of these."""
     operators: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     """By name: answers used, skipped and disputed; where reliability counts: repeats, mean, low, high."""
     notes: tuple[str, ...] = ()

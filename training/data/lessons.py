@@ -83,7 +83,7 @@ class Lessons:
         self._weighing = weighing
         self._lessons: list[tuple[RecordedFrame, Mentored]] = []
         self._judged = self._judgements = 0
-        self._last: collections.Counter[str] = collections.Counter()
+        self._said: collections.defaultdict[str, set[int]] = collections.defaultdict(set)
         self._pictures: set[str] = set()
 
     def add(self, told: Told) -> None:
@@ -99,8 +99,7 @@ class Lessons:
         for event, own in zip(told.events, fates_of_answers(told, heard), strict=True):
             self._ledger.book("answers", own, event.key, operator=event.operator)
         if fate is USED and told.frame is not None:
-            said = (number for item in heard for number in item.judgement.events)
-            self._last[told.frame.station] = max(self._last[told.frame.station], *said)
+            self._said[told.frame.station].update(number for item in heard for number in item.judgement.events)
 
     def result(self, *, frames: int, answers: int, notes: Sequence[str] = ()) -> MentoringData:
         """All lessons.
@@ -128,8 +127,13 @@ class Lessons:
             judgements=self._ledger.count("judgements", read=self._judgements),
             answers=self._ledger.count("answers", read=answers),
             stations={
-                name: {"frames": stations.count(name), "last_log_sequence": last}
-                for name, last in sorted(self._last.items())
+                name: {
+                    "frames": stations.count(name),
+                    "answers": len(said),
+                    "first_log_sequence": min(said),
+                    "last_log_sequence": max(said),
+                }
+                for name, said in sorted(self._said.items())
             },
             operators=self._ledger.operators(self._weighing.told() if self._weighing is not None else {}),
             notes=tuple(notes),
@@ -141,7 +145,7 @@ class Lessons:
             stations=stations,
             judged=self._judged,
             feedback_events=account.answers.used,
-            last_log_sequence=max(self._last.values(), default=0),
+            last_log_sequence=max((max(said) for said in self._said.values()), default=0),
             skipped=account.lines(),
             digest="sha256:" + digest.hexdigest(),
             account=account,
