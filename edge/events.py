@@ -23,7 +23,7 @@ class StoredEvent:
 
     sequence: int
     topic: str
-    """"inspection.CAMERA", "feedback", "model" or "camera.CAMERA"."""
+    """"inspection.CAMERA", "feedback", "model", "output" or "camera.CAMERA"."""
     data: bytes
     """A StationEvent."""
 
@@ -39,9 +39,11 @@ def topic_of(event: inspection_pb2.StationEvent) -> str:
         return f"inspection.{event.inspection.camera}"
     if kind == "camera":
         return f"camera.{event.camera.camera}"
-    if kind in ("feedback", "model"):
+    if kind in ("feedback", "model", "output"):
         return kind
-    raise ValueError(f"an event of kind {kind} cannot be published; there are inspection, feedback, model, camera")
+    raise ValueError(
+        f"an event of kind {kind} cannot be published; there are inspection, feedback, model, camera, output"
+    )
 
 
 class EventBus:
@@ -183,4 +185,4 @@ class Subscription(contextlib.AbstractContextManager["Subscription"]):
 
     def _wants(self, topic: str) -> bool:
         kind, _, camera = topic.partition(".")
-        return not self._cameras or kind in ("feedback", "model") or camera in self._cameras
+        return not self._cameras or kind in ("feedback", "model", "output") or camera in self._cameras

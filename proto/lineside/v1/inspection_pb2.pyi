@@ -100,6 +100,29 @@ CAMERA_STATE_LOST: CameraState.ValueType  # 2
 CAMERA_STATE_ENDED: CameraState.ValueType  # 3
 Global___CameraState: _TypeAlias = CameraState  # noqa: Y015
 
+class _OutputState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OutputStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OutputState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OUTPUT_STATE_UNSPECIFIED: _OutputState.ValueType  # 0
+    OUTPUT_STATE_WAITING: _OutputState.ValueType  # 1
+    """The station listens, and no PLC has spoken for a while."""
+    OUTPUT_STATE_CONNECTED: _OutputState.ValueType  # 2
+    OUTPUT_STATE_LOST: _OutputState.ValueType  # 3
+    """The other side cannot be reached; the station goes on trying."""
+
+class OutputState(_OutputState, metaclass=_OutputStateEnumTypeWrapper): ...
+
+OUTPUT_STATE_UNSPECIFIED: OutputState.ValueType  # 0
+OUTPUT_STATE_WAITING: OutputState.ValueType  # 1
+"""The station listens, and no PLC has spoken for a while."""
+OUTPUT_STATE_CONNECTED: OutputState.ValueType  # 2
+OUTPUT_STATE_LOST: OutputState.ValueType  # 3
+"""The other side cannot be reached; the station goes on trying."""
+Global___OutputState: _TypeAlias = OutputState  # noqa: Y015
+
 @_typing.final
 class RawImage(_message.Message):
     """Uncompressed pixels, rows from top to bottom without padding."""
@@ -734,6 +757,7 @@ class StationEvent(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     CAMERA_FIELD_NUMBER: _builtins.int
     GAP_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     """A new random id each time the daemon starts; sequence numbers count from 1 within it."""
     sequence: _builtins.int
@@ -751,6 +775,8 @@ class StationEvent(_message.Message):
     def gap(self) -> Global___Gap:
         """Only on Watch, never stored."""
 
+    @_builtins.property
+    def output(self) -> Global___OutputEvent: ...
     def __init__(
         self,
         *,
@@ -762,12 +788,13 @@ class StationEvent(_message.Message):
         model: _model_pb2.ModelEvent | None = ...,
         camera: Global___CameraEvent | None = ...,
         gap: Global___Gap | None = ...,
+        output: Global___OutputEvent | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "event", b"event", "feedback", b"feedback", "gap", b"gap", "inspection", b"inspection", "model", b"model"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["camera", b"camera", "event", b"event", "feedback", b"feedback", "gap", b"gap", "inspection", b"inspection", "model", b"model", "output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "camera", b"camera", "event", b"event", "feedback", b"feedback", "gap", b"gap", "inspection", b"inspection", "model", b"model", "sequence", b"sequence", "unix_ns", b"unix_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "camera", b"camera", "event", b"event", "feedback", b"feedback", "gap", b"gap", "inspection", b"inspection", "model", b"model", "output", b"output", "sequence", b"sequence", "unix_ns", b"unix_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["inspection", "feedback", "model", "camera", "gap"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["inspection", "feedback", "model", "camera", "gap", "output"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -825,3 +852,31 @@ class CameraEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CameraEvent: _TypeAlias = CameraEvent  # noqa: Y015
+
+@_typing.final
+class OutputEvent(_message.Message):
+    """A line output (a PLC, a broker) changed its state; sent once a change."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    output: _builtins.str
+    """"opcua", "modbus" or "mqtt"."""
+    state: Global___OutputState.ValueType
+    message: _builtins.str
+    def __init__(
+        self,
+        *,
+        output: _builtins.str = ...,
+        state: Global___OutputState.ValueType = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "output", b"output", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OutputEvent: _TypeAlias = OutputEvent  # noqa: Y015
