@@ -38,8 +38,10 @@ class CheckSettings(Settings):
     """From this many pictures in a row that are equal to the last bit: IMAGE_FROZEN; the noise of a sensor makes no two
     alike. Absent: 3 for sensors, 50 for network streams (coders repeat a still scene), 0 for files and drawings."""
     half_share: float | None = pydantic.Field(default=None, ge=0, le=1)
-    """So much of the height, from below, of one and the same value while the rest is not: IMAGE_HALF, a picture whose
-    end never came. Absent: 0.1 for sensors and streams, 0 for files and drawings."""
+    """So much of the height, from below, of one and the same value that is neither 0 nor 255: IMAGE_HALF, a picture
+    whose end never came and was filled up. (A dark or backlit background clips to 0 or 255 and says nothing; drivers
+    that know a buffer is not full say so, and that is IMAGE_HALF whatever stands here.) Absent: 0.1 for sensors and
+    streams, 0 for files and drawings."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,10 +137,9 @@ class PictureChecker:
     def _half(self, pixels: NDArray[np.uint8]) -> Fault | None:
         height = pixels.shape[0]
         lowest = round(self._half_share * height)
-        if not 0 < lowest < height or np.any(pixels[height - lowest :] != pixels[-1, -1]):
+        value = pixels[-1, -1]
+        if not lowest or np.all(value == 0) or np.all(value == 255) or np.any(pixels[height - lowest :] != value):
             return None
-        if np.all(pixels == pixels[-1, -1]):
-            return Fault(reason=Reason.IMAGE_HALF, message="the whole picture is one and the same value")
         return Fault(
             reason=Reason.IMAGE_HALF,
             message=f"the lowest {lowest} of {height} rows are one and the same value; the picture's end never came",
