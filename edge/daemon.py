@@ -42,6 +42,7 @@ from edge.panel.server import PanelServer
 from edge.pipeline import Pipeline
 from edge.report import StationReporter
 from edge.service.inspection import InspectionServicer
+from edge.service.judging import Judge
 from edge.service.models import ModelsServicer
 from edge.service.server import GrpcServer
 from edge.stream.curve import CurveGuard
@@ -136,11 +137,12 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             )
             for settings in config.cameras
         }
+        judge = Judge(pipeline, request_recipes=config.grpc.request_recipes)
         grpc_server = await _enter(
             stack,
             GrpcServer(
                 config.grpc,
-                inspection=InspectionServicer(pipeline=pipeline, bus=bus, cameras=cameras),
+                inspection=InspectionServicer(judge=judge, bus=bus, cameras=cameras),
                 models=ModelsServicer(manager, reporter),
             ),
         )

@@ -85,6 +85,8 @@ class Inspection:
     camera_sequence: int
     mentored: bool
     """Chosen for mentoring and taken by the log."""
+    recipe: str = ""
+    """Name of the recipe that decided; empty: NO_VERDICT."""
 
     def __post_init__(self) -> None:
         if self.verdict is not Verdict.PASS and not self.verdict_reason:
@@ -119,6 +121,7 @@ class Inspection:
             captured_monotonic_ns=self.captured_monotonic_ns,
             camera_sequence=self.camera_sequence,
             mentored=self.mentored,
+            recipe=self.recipe,
         )
 
 

@@ -46,8 +46,9 @@ class Keeper(Protocol):
 class Observer(Protocol):
     """Looks on (edge.models.manager.ModelManager): probation and shadow."""
 
-    def saw(self, frame: Frame, inspection: Inspection) -> None:
-        """Told of every frame that was judged, before its caller has the answer; never waits. From several threads."""
+    def saw(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
+        """Told of every frame that was judged, and by which rules, before its caller has the answer; never waits. From
+        several threads."""
 
 
 class Pipeline:
@@ -86,8 +87,34 @@ class Pipeline:
         self._observer = observer
         self._last_fault = ""
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of the model the next frame gets; empty: there is none."""
+        serving = self._slot.serving
+        return () if serving is None else serving.package.class_names
+
+    def recipe_named(self, name: str) -> RecipeSettings:
+        """One of the station's recipes.
+
+        Raises:
+            ContractError: RECIPE_UNKNOWN.
+        """
+        for recipe in self._recipes:
+            if recipe.name == name:
+                return recipe
+        there_are = ", ".join(recipe.name for recipe in self._recipes) or "none"
+        raise ContractError(
+            Reason.RECIPE_UNKNOWN, f"no recipe {name[:80]!r} at this station; there are: {there_are[:400]}"
+        )
+
     def inspect(
-        self, frame: Frame, *, queue_us: int = 0, decode_us: int = 0, deadline_monotonic_ns: int | None = None
+        self,
+        frame: Frame,
+        *,
+        queue_us: int = 0,
+        decode_us: int = 0,
+        deadline_monotonic_ns: int | None = None,
+        recipe: RecipeSettings | None = None,
     ) -> Inspection:
         """Judges one frame. Raises nothing: what goes wrong is the reason of a NO_VERDICT.
 
@@ -97,8 +124,10 @@ class Pipeline:
             decode_us: microseconds it took to decode.
             deadline_monotonic_ns: after which nobody waits for the answer (`time.monotonic_ns`): NO_VERDICT, DEADLINE,
                 and the engine is not bothered. None: no limit.
+            recipe: the rules; None: the first of the station's that fits camera and part.
         """
         started = time.perf_counter_ns()
+        recipe = recipe or recipe_for(self._recipes, frame.camera, frame.part_id)
         preprocess_us = inference_us = 0
         model: ModelIdentity | None = None
         detections: tuple[Detection, ...] = ()
@@ -111,7 +140,7 @@ class Pipeline:
                 answer = serving.answer(frame.pixels, deadline_monotonic_ns=deadline_monotonic_ns)
                 preprocess_us, inference_us = answer.preprocess_us, answer.inference_us
                 detections = detections_of(frame, answer.found, answer.letterbox, serving.package.class_names)
-            verdict, reason = decide(detections, recipe_for(self._recipes, frame.camera, frame.part_id))
+            verdict, reason = decide(detections, recipe)
             self._note_fault("")
         except Exception as error:
             verdict, reason, detections = Verdict.NO_VERDICT, self._fault(error), ()
@@ -139,6 +168,7 @@ class Pipeline:
             captured_monotonic_ns=frame.captured_monotonic_ns,
             camera_sequence=frame.camera_sequence,
             mentored=False,
+            recipe="" if verdict is Verdict.NO_VERDICT else recipe.name,
         )
         # The log first: feedback about a decision may come the moment it is told, and must find its frame.
         if self._kept(frame, inspection, thresholds):
@@ -146,7 +176,7 @@ class Pipeline:
         self.pictures.put(frame, inspection)
         self._tell(inspection)
         if self._observer is not None:
-            self._show(self._observer, frame, inspection)
+            self._show(self._observer, frame, inspection, recipe)
         return inspection
 
     def no_picture(
@@ -184,9 +214,9 @@ class Pipeline:
     def _tell(self, inspection: Inspection) -> None:
         self._bus.publish(inspection_pb2.StationEvent(inspection=inspection.to_message()))
 
-    def _show(self, observer: Observer, frame: Frame, inspection: Inspection) -> None:
+    def _show(self, observer: Observer, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
         try:
-            observer.saw(frame, inspection)
+            observer.saw(frame, inspection, recipe)
         except Exception:
             logger.exception("frame %s could not be shown to the model manager", frame.frame_id)
 

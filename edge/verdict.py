@@ -13,6 +13,8 @@ from edge.inspection import Detection, Verdict
 from edge.settings import Settings
 
 _NAMED_IN_A_REASON = 3
+SAME_PLACE_IOU = 0.5
+"""From which two boxes are at one place, for classes that exclude each other."""
 
 
 class RegionSettings(Settings):
@@ -49,10 +51,18 @@ class RecipeSettings(Settings):
     below which nothing is raised; classes not named keep the model's."""
     regions: tuple[RegionSettings, ...] = ()
     """Regions of interest: a detection counts if it touches one of them. None: the whole frame."""
-    minimum_side: float = pydantic.Field(default=0.0, ge=0)
+    minimum_side: float = pydantic.Field(default=0.0, ge=0, allow_inf_nan=False)
     """Frame pixels; a detection counts if the longer side of its box is at least this."""
     maximum_count: int = pydantic.Field(default=0, ge=0)
     """So many detections may count and the part still passes."""
+    exclusive_classes: tuple[str, ...] = ()
+    """Classes that exclude each other: of those of their detections that count and lie at one place (IoU 0.5 and more)
+    the best one counts. It changes how many count, never whether any does."""
+
+    @property
+    def class_names(self) -> frozenset[str]:
+        """Every class it speaks about."""
+        return frozenset(self.thresholds) | frozenset(self.exclusive_classes)
 
     def fits(self, camera: str, part_id: str) -> bool:
         """Whether it is for this camera and part."""
@@ -88,9 +98,33 @@ def counts(detection: Detection, recipe: RecipeSettings) -> bool:
     )
 
 
+def one_a_place(detections: Sequence[Detection], recipe: RecipeSettings) -> list[Detection]:
+    """Detections that count, without those of exclusive classes that have a better one of another class at their place.
+
+    Args:
+        detections: those that count, highest score first.
+        recipe: names the classes.
+    """
+    kept: list[Detection] = []
+    for detection in detections:
+        name = detection.class_name
+        rivals = (item for item in kept if item.class_name != name and item.class_name in recipe.exclusive_classes)
+        if name not in recipe.exclusive_classes or all(_iou(detection, rival) < SAME_PLACE_IOU for rival in rivals):
+            kept.append(detection)
+    return kept
+
+
+def _iou(one: Detection, other: Detection) -> float:
+    """0 to 1; 0 where an edge of either box is no number."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = one.box, other.box
+    shared = max(0.0, min(ax2, bx2) - max(ax1, bx1)) * max(0.0, min(ay2, by2) - max(ay1, by1))
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - shared
+    return shared / union if union > 0 and math.isfinite(union) else 0.0
+
+
 def decide(detections: Sequence[Detection], recipe: RecipeSettings) -> Decision:
     """PASS or REJECT. NO_VERDICT is for faults, and those never come here."""
-    counted = [detection for detection in detections if counts(detection, recipe)]
+    counted = one_a_place([detection for detection in detections if counts(detection, recipe)], recipe)
     if len(counted) <= recipe.maximum_count:
         return Decision(Verdict.PASS, "")
     named = [f"{detection.class_name} {detection.score:.2f}" for detection in counted[:_NAMED_IN_A_REASON]]

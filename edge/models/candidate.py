@@ -24,9 +24,10 @@ from edge.models.disagreement import Standing
 from edge.models.prover import EngineError, Prover
 from edge.models.roster import Roster
 from edge.models.settings import ModelsSettings, ReplaySettings
-from edge.models.shadow import JudgeVerdict, Shadow
+from edge.models.shadow import Shadow
 from edge.models.slot import ServingModel
 from edge.models.swap import Event, Lineup, State
+from edge.verdict import RecipeSettings
 from lineside.pixels import Pixels
 from lineside.reasons import ContractError, Reason
 from lineside.replay.figures import Tally
@@ -78,7 +79,6 @@ class Candidacy:
         prover: loads the candidate.
         roster: is told of its steps.
         log: folder of the mentoring log.
-        verdict_of: by the station's recipes.
         on_progress: told that a candidate's figures have changed, about once a second.
         on_refused: told of a candidate that failed, after the roster.
     """
@@ -89,7 +89,6 @@ class Candidacy:
         prover: Prover,
         roster: Roster,
         log: Path,
-        verdict_of: JudgeVerdict,
         *,
         on_progress: Callable[[str], None],
         on_refused: Callable[[str, ContractError], None],
@@ -98,7 +97,6 @@ class Candidacy:
         self._prover = prover
         self._roster = roster
         self._log = log
-        self._verdict_of = verdict_of
         self._on_progress = on_progress
         self._on_refused = on_refused
         self._job: _Job | None = None
@@ -135,11 +133,11 @@ class Candidacy:
         job.thread.join()
         self._unload(job, actor)
 
-    def offer(self, frame: Frame, inspection: Inspection) -> None:
-        """A frame the serving model has answered; never waits."""
+    def offer(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
+        """A frame the serving model has answered, and the rules that decided; never waits."""
         job = self._job
         if job is not None and (beside := job.beside) is not None:
-            beside.offer(frame, inspection)
+            beside.offer(frame, inspection, recipe)
 
     def standing(self, digest: str) -> tuple[Standing, tuple[str, ...]] | None:
         """Where a candidate's shadow stands; None: it has none."""
@@ -230,7 +228,7 @@ class Candidacy:
 
     def _beside(self, job: _Job, model: ServingModel) -> None:
         """Until it is stopped. Raises ContractError: GATE_FAILED."""
-        with Shadow(model, self._verdict_of, self._settings.shadow, job.counted.set) as shadow:
+        with Shadow(model, self._settings.shadow, job.counted.set) as shadow:
             job.beside = shadow
             try:
                 self._on_progress(job.digest)

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from edge.frame import Frame
-from edge.inspection import Detection, Inspection, Verdict
+from edge.inspection import Inspection
 from edge.models import swap
 from edge.models.audit import DONE, STATION, Audit, Entry
 from edge.models.candidate import Candidacy
@@ -33,7 +33,7 @@ from edge.models.status import ModelWatch, status_of
 from edge.models.store import PackageStore
 from edge.models.swap import Held, Lineup, Policy, State
 from edge.models.watchman import Watchman
-from edge.verdict import RecipeSettings, decide, recipe_for
+from edge.verdict import RecipeSettings
 from lineside.package import Package, read_package
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
@@ -50,7 +50,7 @@ class ModelManager:
         open_backend: makes an engine for a graph.
         on_event: told of every change of state, in order, quickly.
         on_model: told of a package before its first frame is judged.
-        recipes: the station's; a package has to know the classes they name, and shadows are judged by them.
+        recipes: the station's; a package has to know the classes they name.
         log: folder of the mentoring log, for replays; None: `log` inside data_dir.
         on_deed: told of every line of the audit, in order, quickly.
 
@@ -72,14 +72,13 @@ class ModelManager:
     ) -> None:
         folder = data_dir / "models"
         self._settings = settings
-        self._recipes = tuple(recipes)
         self._policy = Policy(
             replay=settings.replay.required, shadow=settings.shadow.frames > 0, frozen=settings.frozen
         )
         self._store = PackageStore(folder)
         self._arrivals = Arrivals(self._store.staging, settings.maximum_package_mb << 20)
         self._audit = Audit(folder / "audit.jsonl", on_deed)
-        required = {name for recipe in recipes for name in recipe.thresholds}
+        required = {name for recipe in recipes for name in recipe.class_names}
         self._prover = Prover(settings, self._store, open_backend, required)
         self._watchman = Watchman(settings.probation, folder / "baseline.json", self._act_on_probation)
         self._roster = Roster(
@@ -94,7 +93,6 @@ class ModelManager:
             self._prover,
             self._roster,
             data_dir / "log" if log is None else log,
-            self._verdict_of,
             on_progress=self._tell_progress,
             on_refused=lambda digest, error: self._note("refuse", STATION, digest, error=error),
         )
@@ -312,10 +310,10 @@ class ModelManager:
         """Who did what, oldest first: entries with a higher number than `after`."""
         return self._audit.entries(after)
 
-    def saw(self, frame: Frame, inspection: Inspection) -> None:
+    def saw(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
         """A frame that was judged: for the probation of its model, and for the candidate beside it. Never waits."""
         self._watchman.saw(inspection)
-        self._candidacy.offer(frame, inspection)
+        self._candidacy.offer(frame, inspection, recipe)
 
     def close(self) -> None:
         """Ends trials under way and unloads everything. Idempotent. Call it when no frame is asked for any more."""
@@ -364,9 +362,6 @@ class ModelManager:
         with self._audited("rollback", STATION, digest, advice.why):
             self._roster.roll_back(STATION, only_from=digest, message=f"taken back by the station: {advice.why}")
         self._tidy()
-
-    def _verdict_of(self, detections: Sequence[Detection], camera: str, part_id: str) -> Verdict:
-        return decide(detections, recipe_for(self._recipes, camera, part_id)).verdict
 
     def _tell_progress(self, digest: str) -> None:
         with contextlib.suppress(ContractError):  # forgotten meanwhile

@@ -10,14 +10,15 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from edge.detections import detections_of
 from edge.frame import Frame
-from edge.inspection import Detection, Inspection, Verdict
+from edge.inspection import Inspection, Verdict
 from edge.models.disagreement import Disagreement, Standing, report_of, standing_of
 from edge.models.settings import ShadowSettings
 from edge.models.slot import ServingModel
+from edge.verdict import RecipeSettings, decide
 from lineside.v1 import swap_pb2
 
 _LOGGER = logging.getLogger(__name__)
@@ -25,16 +26,12 @@ _LOGGER = logging.getLogger(__name__)
 _WAITING = 1
 _JOIN_SECONDS = 30.0
 
-JudgeVerdict = Callable[[Sequence[Detection], str, str], Verdict]
-"""The verdict the station's recipes give to detections, for a camera and a part id."""
-
 
 class Shadow:
     """A context manager; leaving it ends the thread. The model stays its owner's.
 
     Args:
         model: the candidate.
-        verdict_of: by the station's recipes.
         limits: the station's.
         on_count: told after every frame that was compared or failed, in the shadow's thread.
     """
@@ -42,27 +39,25 @@ class Shadow:
     def __init__(
         self,
         model: ServingModel,
-        verdict_of: JudgeVerdict,
         limits: ShadowSettings,
         on_count: Callable[[], None] = lambda: None,
     ) -> None:
         self._model = model
-        self._verdict_of = verdict_of
         self._limits = limits
         self._on_count = on_count
         self._lock = threading.Lock()
         self._seen = Disagreement()
         self._against = ""
-        self._frames: queue.Queue[tuple[Frame, Inspection] | None] = queue.Queue(_WAITING)
+        self._frames: queue.Queue[tuple[Frame, Inspection, RecipeSettings] | None] = queue.Queue(_WAITING)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"shadow {model.identity.digest[7:19]}", daemon=True)
 
-    def offer(self, frame: Frame, inspection: Inspection) -> None:
-        """A frame the serving model has answered; never waits."""
+    def offer(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
+        """A frame the serving model has answered, and the rules that decided; never waits."""
         if inspection.verdict is Verdict.NO_VERDICT or inspection.model is None:
             return
         try:
-            self._frames.put_nowait((frame, inspection))
+            self._frames.put_nowait((frame, inspection, recipe))
         except queue.Full:
             with self._lock:
                 self._seen = self._seen.with_drop()
@@ -103,11 +98,13 @@ class Shadow:
             del taken
             self._on_count()
 
-    def _compare(self, frame: Frame, inspection: Inspection) -> Callable[[Disagreement], Disagreement]:
+    def _compare(
+        self, frame: Frame, inspection: Inspection, recipe: RecipeSettings
+    ) -> Callable[[Disagreement], Disagreement]:
         try:
             answer = self._model.answer(frame.pixels)
             found = detections_of(frame, answer.found, answer.letterbox, self._model.package.class_names)
-            verdict = self._verdict_of(found, frame.camera, frame.part_id)
+            verdict = decide(found, recipe).verdict
         except Exception as error:
             why = f"{type(error).__name__}: {error}"
             _LOGGER.warning("the shadow failed on frame %s: %s", frame.frame_id, why)

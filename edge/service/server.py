@@ -50,6 +50,8 @@ class GrpcSettings(Settings):
     """Largest message, MiB; a raw 5-megapixel RGB picture has 15."""
     drain_seconds: float = Field(default=8.0, ge=0, le=3600)
     """How long calls in flight may take when the station stops."""
+    request_recipes: bool = True
+    """Whether a request may bring its own rules; else it may only name a recipe of the station."""
     reflection: bool = False
     """Tell callers which services and messages there are: for developers."""
     channelz: bool = False

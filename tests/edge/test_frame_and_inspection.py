@@ -57,6 +57,7 @@ def inspection(**change: object) -> Inspection:
         "captured_monotonic_ns": 11,
         "camera_sequence": 12,
         "mentored": True,
+        "recipe": "bolts",
     }
     return Inspection(**{**values, **change})  # type: ignore[arg-type]
 

@@ -267,7 +267,7 @@ def test_a_box_outside_becomes_the_nearest_pixel_of_the_frame(
 
 def test_an_observer_that_fails_changes_no_verdict(model: ServingModel, caplog: pytest.LogCaptureFixture) -> None:
     class Blind:
-        def saw(self, frame: Frame, inspection: Inspection) -> None:
+        def saw(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
             raise RuntimeError("it looked away")
 
     serving = Serving(model)

@@ -21,6 +21,7 @@ from edge.mentoring.selection import Selection
 from edge.models.slot import ModelSlot, ServingModel
 from edge.pipeline import Pipeline
 from edge.service.inspection import InspectionServicer
+from edge.service.judging import Judge
 from edge.service.server import GrpcServer, GrpcSettings
 from edge.verdict import RecipeSettings
 from lineside.client.inspection import InspectionClient
@@ -116,9 +117,11 @@ class Listening:
         cameras: Mapping[str, CameraThread] | None = None,
         settings: GrpcSettings | None = None,
     ) -> None:
-        servicer = InspectionServicer(pipeline=serving.pipeline, bus=serving.bus, cameras=cameras or {})
+        settings = settings or GrpcSettings(listen="127.0.0.1:0")
+        judge = Judge(serving.pipeline, request_recipes=settings.request_recipes)
+        servicer = InspectionServicer(judge=judge, bus=serving.bus, cameras=cameras or {})
         self.serving = serving
-        self.server = GrpcServer(settings or GrpcSettings(listen="127.0.0.1:0"), inspection=servicer)
+        self.server = GrpcServer(settings, inspection=servicer)
 
     def __enter__(self) -> Listening:
         self.server.__enter__()

@@ -30,8 +30,18 @@ class StreamAnswer(NamedTuple):
     error: ContractError | None
 
 
+Rules = inspection_pb2.Recipe | str | None
+"""Rules of a request's own, or the name of one of the station's recipes; None: the station's first that fits."""
+
+
 def file_request(
-    data: bytes, *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+    data: bytes,
+    *,
+    camera: str = "",
+    part_id: str = "",
+    frame_id: str = "",
+    captured_unix_ns: int = 0,
+    recipe: Rules = None,
 ) -> inspection_pb2.InspectRequest:
     """A request with a whole picture file; fields as in InspectRequest of inspection.proto."""
     return inspection_pb2.InspectRequest(
@@ -40,11 +50,19 @@ def file_request(
         part_id=part_id,
         frame_id=frame_id,
         captured_unix_ns=captured_unix_ns,
+        recipe_name=recipe if isinstance(recipe, str) else None,
+        recipe=None if isinstance(recipe, str) else recipe,
     )
 
 
 def pixels_request(
-    pixels: NDArray[np.uint8], *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+    pixels: NDArray[np.uint8],
+    *,
+    camera: str = "",
+    part_id: str = "",
+    frame_id: str = "",
+    captured_unix_ns: int = 0,
+    recipe: Rules = None,
 ) -> inspection_pb2.InspectRequest:
     """A request with raw pixels.
 
@@ -68,6 +86,8 @@ def pixels_request(
         part_id=part_id,
         frame_id=frame_id,
         captured_unix_ns=captured_unix_ns,
+        recipe_name=recipe if isinstance(recipe, str) else None,
+        recipe=None if isinstance(recipe, str) else recipe,
     )
 
 
@@ -148,11 +168,25 @@ class InspectionClient:
             return self._stub.Inspect(request, timeout=self._timeout).result
 
     def inspect_file(
-        self, data: bytes, *, camera: str = "", part_id: str = "", frame_id: str = "", captured_unix_ns: int = 0
+        self,
+        data: bytes,
+        *,
+        camera: str = "",
+        part_id: str = "",
+        frame_id: str = "",
+        captured_unix_ns: int = 0,
+        recipe: Rules = None,
     ) -> inspection_pb2.InspectionResult:
         """Judges a picture file: JPEG, PNG, WebP, BMP or TIFF."""
         return self.inspect(
-            file_request(data, camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns)
+            file_request(
+                data,
+                camera=camera,
+                part_id=part_id,
+                frame_id=frame_id,
+                captured_unix_ns=captured_unix_ns,
+                recipe=recipe,
+            )
         )
 
     def inspect_pixels(
@@ -163,10 +197,18 @@ class InspectionClient:
         part_id: str = "",
         frame_id: str = "",
         captured_unix_ns: int = 0,
+        recipe: Rules = None,
     ) -> inspection_pb2.InspectionResult:
         """Judges raw pixels, uint8 (h, w) or (h, w, 3) RGB."""
         return self.inspect(
-            pixels_request(pixels, camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns)
+            pixels_request(
+                pixels,
+                camera=camera,
+                part_id=part_id,
+                frame_id=frame_id,
+                captured_unix_ns=captured_unix_ns,
+                recipe=recipe,
+            )
         )
 
     def stream(self, requests: Iterable[inspection_pb2.InspectRequest]) -> Iterator[StreamAnswer]:

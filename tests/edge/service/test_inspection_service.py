@@ -300,9 +300,10 @@ def test_a_station_can_listen_on_a_unix_socket(model: ServingModel, tmp_path: Pa
 
 def test_an_address_in_use_is_refused_in_one_line(line: Listening, model: ServingModel) -> None:
     from edge.service.inspection import InspectionServicer
+    from edge.service.judging import Judge
 
     serving = Serving(model)
-    servicer = InspectionServicer(pipeline=serving.pipeline, bus=serving.bus, cameras={})
+    servicer = InspectionServicer(judge=Judge(serving.pipeline), bus=serving.bus, cameras={})
     with (
         pytest.raises(OSError, match="cannot be had"),
         GrpcServer(GrpcSettings(listen=line.server.address), inspection=servicer),
