@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+# First: OpenCV reads the limits that it sets only once, when it is loaded, and several cameras load OpenCV.
+import lineside.pixels  # noqa: F401
+
+# isort: split
 from typing import Annotated
 
 from pydantic import Field

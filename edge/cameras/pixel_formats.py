@@ -73,7 +73,7 @@ def to_pixels(data: bytes | memoryview | NDArray[np.uint8], width: int, height: 
     rows = raw[: len(raw) // height * height].reshape(height, -1)[:, :row]
     if name in _MONO_BITS:
         if bits == 8:
-            return rows.copy()
+            return np.array(rows, np.uint8)
         deep = np.ascontiguousarray(rows).view("<u2")
         return np.asarray(deep >> (bits - 8), np.uint8)
     code = _TO_RGB[name]

@@ -141,8 +141,9 @@ class CameraThread:
         if self._thread.is_alive() or not self._judging.join(until - time.monotonic()):
             logger.error("camera %s did not end in time; a frame is still being judged", self.name)
         driver = self._driver
+        # One that hangs has been waited for; waiting again would be at the cost of the other cameras.
         if any(item.alive for item in self._hanging) or (
-            driver is not None and not driver.join(until - time.monotonic())
+            driver is not None and (driver.hangs or not driver.join(until - time.monotonic()))
         ):
             logger.error("camera %s: its driver hangs and is left alone", self.name)
 

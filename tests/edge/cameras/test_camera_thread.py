@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from support.station import Serving
+from support.camera_line import SECONDS, Line
 
 from edge.cameras import thread as camera_thread
 from edge.cameras.contract import (
@@ -21,13 +20,11 @@ from edge.cameras.contract import (
     CameraState,
     Picture,
 )
-from edge.cameras.judging import FRAMES_IN_HAND, BadFrame
-from edge.cameras.thread import CameraThread
+from edge.cameras.judging import FRAMES_IN_HAND
 from edge.frame import Frame
 from edge.inspection import Inspection
 from lineside.reasons import ContractError, Reason
 
-SECONDS = 30.0
 BASE = 64
 """Added to a picture's number: a dark one would be told as black."""
 
@@ -57,43 +54,12 @@ class Played(Camera):
         pass
 
 
-class Line:
-    """A camera thread whose judge notes what it is brought."""
-
-    def __init__(self, camera: Camera) -> None:
-        self.serving = Serving(None)
-        self.judged: queue.Queue[Frame | BadFrame] = queue.Queue()
-        self.states: queue.Queue[tuple[CameraState, str]] = queue.Queue()
-        self.hold = threading.Event()
-        self.hold.set()
-        self.thread = CameraThread(
-            lambda: camera, self._judge, self._judge_bad, lambda _name, state, why: self.states.put((state, why))
-        )
-
-    def _judge(self, frame: Frame, deadline: int | None) -> Inspection:
-        self.judged.put(frame)
-        assert self.hold.wait(SECONDS)
-        return self.serving.pipeline.inspect(frame)
-
-    def _judge_bad(self, bad: BadFrame) -> Inspection:
-        self.judged.put(bad)
-        return self.serving.pipeline.no_picture(
-            bad.reason,
-            frame_id=bad.frame_id,
-            camera=bad.camera,
-            part_id=bad.part_id,
-            camera_sequence=bad.camera_sequence,
-            captured_unix_ns=bad.captured_unix_ns,
-            captured_monotonic_ns=bad.captured_monotonic_ns,
-        )
-
-
 @pytest.fixture
 def run() -> Iterator[Callable[[Camera], Line]]:
     lines: list[Line] = []
 
     def start(camera: Camera) -> Line:
-        line = Line(camera)
+        line = Line(lambda: camera)
         lines.append(line)
         line.thread.__enter__()
         return line

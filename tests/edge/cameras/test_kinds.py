@@ -1,0 +1,61 @@
+"""What all kinds of cameras share before one of them is opened."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edge.cameras import make_camera
+from edge.cameras.aravis import AravisCameraSettings
+from edge.cameras.basler import BaslerCameraSettings
+from edge.cameras.contract import CameraLostError
+from edge.cameras.genicam import GenicamCameraSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_opencv_is_loaded_after_its_limits_are_set_and_no_driver_before_a_camera_needs_it() -> None:
+    code = """
+import os, sys
+class Witness:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cv2":
+            print(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS"))
+sys.meta_path.insert(0, Witness())
+import edge.cameras
+print({"pypylon", "harvesters", "genicam"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout.split()[0], done.stdout.split()[-1]) == (str(1 << 27), "set()")
+
+
+@pytest.mark.parametrize(
+    ("settings", "module", "says"),
+    [
+        (BaslerCameraSettings(name="a", kind="basler"), "pypylon", r"pip install 'lineside\[basler\]'"),
+        (GenicamCameraSettings(name="a", kind="genicam"), "harvesters.core", r"pip install 'lineside\[genicam\]'"),
+        (AravisCameraSettings(name="a", kind="aravis"), "", "apt install libaravis-0.8-0"),
+    ],
+)
+def test_a_driver_that_is_not_installed_says_what_to_install(
+    settings: BaslerCameraSettings | GenicamCameraSettings | AravisCameraSettings,
+    module: str,
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if module:
+        monkeypatch.setitem(sys.modules, module, None)
+    else:
+        monkeypatch.setattr("ctypes.util.find_library", lambda _name: None)
+    with pytest.raises(CameraLostError, match=says):
+        make_camera(settings).open()
+
+
+def test_without_a_producer_it_says_where_one_comes_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("harvesters", reason="harvesters is not installed")
+    monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
+    with pytest.raises(CameraLostError, match=r"no GenTL producer: .* set `producer` to its \.cti file"):
+        make_camera(GenicamCameraSettings(name="a", kind="genicam")).open()
