@@ -560,6 +560,52 @@ class Lineage(_message.Message):
 Global___Lineage: _TypeAlias = Lineage  # noqa: Y015
 
 @_typing.final
+class Quantisation(_message.Message):
+    """How a graph came to have fewer bits than the network that was trained."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PRECISION_FIELD_NUMBER: _builtins.int
+    SOURCE_DIGEST_FIELD_NUMBER: _builtins.int
+    FORM_FIELD_NUMBER: _builtins.int
+    CALIBRATION_FIELD_NUMBER: _builtins.int
+    PICTURES_FIELD_NUMBER: _builtins.int
+    PICTURES_DIGEST_FIELD_NUMBER: _builtins.int
+    FLOAT_LAYERS_FIELD_NUMBER: _builtins.int
+    precision: _builtins.str
+    """"int8" or "fp16"."""
+    source_digest: _builtins.str
+    """Package digest of the float package it was made from."""
+    form: _builtins.str
+    """int8: "portable" (ONNX Runtime and TensorRT) or "cpu" (ONNX Runtime alone)."""
+    calibration: _builtins.str
+    """int8: how the ranges of the activations were found, on how many pictures, and the digest over these."""
+    pictures: _builtins.int
+    pictures_digest: _builtins.str
+    @_builtins.property
+    def float_layers(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Layers that stayed in float although they could have been reduced, by their names in the graph."""
+
+    def __init__(
+        self,
+        *,
+        precision: _builtins.str = ...,
+        source_digest: _builtins.str = ...,
+        form: _builtins.str = ...,
+        calibration: _builtins.str = ...,
+        pictures: _builtins.int = ...,
+        pictures_digest: _builtins.str = ...,
+        float_layers: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calibration", b"calibration", "float_layers", b"float_layers", "form", b"form", "pictures", b"pictures", "pictures_digest", b"pictures_digest", "precision", b"precision", "source_digest", b"source_digest"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quantisation: _TypeAlias = Quantisation  # noqa: Y015
+
+@_typing.final
 class ParityTolerance(_message.Message):
     """How closely a runtime must repeat the golden cases."""
 
@@ -653,6 +699,7 @@ class PackageManifest(_message.Message):
     INTENDED_USE_FIELD_NUMBER: _builtins.int
     LIMITS_OF_USE_FIELD_NUMBER: _builtins.int
     ADOPTION_FIELD_NUMBER: _builtins.int
+    QUANTISATION_FIELD_NUMBER: _builtins.int
     format_version: _builtins.int
     """1. A station refuses what it does not know (PKG_MALFORMED)."""
     name: _builtins.str
@@ -698,6 +745,10 @@ class PackageManifest(_message.Message):
     def adoption(self) -> Global___Adoption:
         """Present: the network was not trained by Lineside."""
 
+    @_builtins.property
+    def quantisation(self) -> Global___Quantisation:
+        """Present: the graph was given fewer bits after the training."""
+
     def __init__(
         self,
         *,
@@ -721,10 +772,11 @@ class PackageManifest(_message.Message):
         intended_use: _builtins.str = ...,
         limits_of_use: _builtins.str = ...,
         adoption: Global___Adoption | None = ...,
+        quantisation: Global___Quantisation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "decode", b"decode", "head", b"head", "input", b"input", "lineage", b"lineage", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "quantisation", b"quantisation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "intended_use", b"intended_use", "license", b"license", "limits_of_use", b"limits_of_use", "lineage", b"lineage", "name", b"name", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "purpose", b"purpose", "responsible", b"responsible", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adoption", b"adoption", "anchors", b"anchors", "cells", b"cells", "classes", b"classes", "decode", b"decode", "evaluations", b"evaluations", "files", b"files", "format_version", b"format_version", "head", b"head", "input", b"input", "intended_use", b"intended_use", "license", b"license", "limits_of_use", b"limits_of_use", "lineage", b"lineage", "name", b"name", "not_after", b"not_after", "not_before", b"not_before", "parity", b"parity", "purpose", b"purpose", "quantisation", b"quantisation", "responsible", b"responsible", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_head: _TypeAlias = _typing.Literal["cells", "anchors"]  # noqa: Y015
     _WhichOneofArgType_head: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
