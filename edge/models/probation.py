@@ -21,6 +21,7 @@ import enum
 import math
 
 from edge.models.settings import ProbationSettings
+from lineside.binomial import at_least
 
 SLOW_SHARE = 0.01
 """Of the frames, those beyond the 99th percentile."""
@@ -160,33 +161,3 @@ def look_at(frames: int) -> int | None:
     while place < frames:
         look, place = look + 1, math.ceil(place * _GROWTH)
     return look if place == frames else None
-
-
-def at_least(hits: int, trials: int, chance: float) -> float:
-    """Probability of `hits` or more in `trials` independent ones, each with `chance`."""
-    if hits <= 0 or chance >= 1:
-        return 1.0
-    if hits > trials or chance <= 0:
-        return 0.0
-    if hits <= trials * chance:
-        return 1.0 - sum(_terms(trials - hits + 1, trials, 1 - chance))
-    return min(1.0, sum(_terms(hits, trials, chance)))
-
-
-def _terms(first: int, trials: int, chance: float) -> list[float]:
-    """Binomial probabilities of `first`, `first` + 1, ..., which lie beyond the mean and so only fall."""
-    odds = chance / (1 - chance)
-    log = (
-        math.lgamma(trials + 1)
-        - math.lgamma(first + 1)
-        - math.lgamma(trials - first + 1)
-        + first * math.log(chance)
-        + (trials - first) * math.log1p(-chance)
-    )
-    term, terms = math.exp(log), []
-    for hits in range(first, trials + 1):
-        terms.append(term)
-        term *= (trials - hits) / (hits + 1) * odds
-        if term < 1e-18 * terms[0]:
-            break
-    return terms

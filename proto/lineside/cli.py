@@ -27,6 +27,9 @@ COMMANDS = {
     "models": Command(
         "lineside.client.cli", "main", "", "push, prepare, activate, watch, confirm, roll back, audit models"
     ),
+    "deploy": Command(
+        "lineside.fleet.cli", "main", "fleet", "many stations: status on one page, push, roll out in waves, roll back"
+    ),
     "train": Command("training.cli", "main", "training", "train, evaluate and report (same as python -m training)"),
     "export": Command("export.cli", "main", "export", "checkpoint to package, replay, parity, engines, keys"),
     "demo": Command("loop.cli", "main", "all", "the whole loop on a synthetic line, then a panel to click in"),

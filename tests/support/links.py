@@ -15,9 +15,12 @@ class BreakingLink:
         target: HOST:PORT of the server.
         break_after: bytes from client to server per connection, one number for each connection; None or beyond the
             list: it holds.
+        bytes_per_second: it carries no more from client to server; None: as much as there is.
     """
 
-    def __init__(self, target: str, break_after: list[int | None]) -> None:
+    def __init__(self, target: str, break_after: list[int | None], *, bytes_per_second: float | None = None) -> None:
+        self._rate = bytes_per_second
+        self._leaving = threading.Event()
         host, _, port = target.rpartition(":")
         self._target = (host, int(port))
         self._limits = list(break_after)
@@ -39,6 +42,7 @@ class BreakingLink:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._leaving.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for end in self._open:
@@ -62,6 +66,8 @@ class BreakingLink:
         carried = 0
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 14):
+                if self._rate is not None and source in self._open[::2]:
+                    self._leaving.wait(len(data) / self._rate)
                 sink.sendall(data)
                 carried += len(data)
                 if most is not None or source in self._open[::2]:

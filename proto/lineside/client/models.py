@@ -82,6 +82,13 @@ class ModelsClient:
             on_trouble=on_trouble,
         )
 
+    def received(self, digest: str) -> dict[str, int]:
+        """Bytes the station holds, by file name, of a push that broke off; empty: a push begins at the beginning."""
+        request = model_pb2.ReceivedRequest(digest=digest)
+        with station_errors(self._target):
+            answer = self._stub.Received(request, timeout=self._timeout, metadata=self._metadata)
+        return {item.name: item.bytes for item in answer.files}
+
     def prepare(self, digest: str, *, shadow: bool = False) -> model_pb2.ModelStatus:
         """Begins the steps that come before serving where the station asks for any; `shadow`: a shadow in any case."""
         request = model_pb2.PrepareRequest(digest=digest, shadow=shadow)
@@ -134,10 +141,14 @@ class ModelsClient:
             for response in self._stub.Audit(model_pb2.AuditRequest(after=after), timeout=self._timeout):
                 yield response.entry
 
-    def standing(self) -> model_pb2.ListResponse:
-        """Every package, the freeze, where a rollback would go, and what the station says of itself."""
+    def standing(self, *, timeout: float | None = None) -> model_pb2.ListResponse:
+        """Every package, the freeze, where a rollback would go, and what the station says of itself.
+
+        Args:
+            timeout: seconds for the answer; None: as for everything else.
+        """
         with station_errors(self._target):
-            return self._stub.List(model_pb2.ListRequest(), timeout=self._timeout)
+            return self._stub.List(model_pb2.ListRequest(), timeout=self._timeout if timeout is None else timeout)
 
     def list(self) -> list[model_pb2.ModelStatus]:
         """Every package the station knows, the serving one first."""

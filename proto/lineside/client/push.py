@@ -40,6 +40,8 @@ class Patience:
     silence: float = 180.0
     """A call that neither takes a byte nor answers for so long is given up and begun again; a trial may take this."""
     pause: Callable[[float], None] = time.sleep
+    look: Callable[[], None] = lambda: None
+    """Called about every second while a call runs; what it raises ends the push, which can be gone on with later."""
 
 
 def push(
@@ -81,7 +83,7 @@ def push(
                 held = {item.name: item.bytes for item in answer.files}
                 if sum(held.values()) > furthest:
                     furthest, moved_at, wait = sum(held.values()), time.monotonic(), FIRST_WAIT_SECONDS
-                return _send(stub, folder, begin, held, metadata, patience.silence, on_progress)
+                return _send(stub, folder, begin, held, metadata, patience, on_progress)
         except StationUnreachableError as error:
             if furthest < 0:
                 raise
@@ -155,7 +157,7 @@ def _send(
     begin: model_pb2.PushBegin,
     held: Mapping[str, int],
     metadata: tuple[tuple[str, str], ...],
-    silence: float,
+    patience: Patience,
     on_progress: OnProgress | None,
 ) -> model_pb2.ModelStatus:
     """One try. Raises grpc.RpcError; ContractError DEADLINE where nothing moves."""
@@ -165,8 +167,11 @@ def _send(
     call.add_done_callback(lambda _: answered.set())
     try:
         while not answered.wait(_LOOK_SECONDS):
-            if time.monotonic() - requests.moved_at > silence:
-                raise ContractError(Reason.DEADLINE, f"the station took nothing and said nothing for {silence:.0f} s")
+            patience.look()
+            if time.monotonic() - requests.moved_at > patience.silence:
+                raise ContractError(
+                    Reason.DEADLINE, f"the station took nothing and said nothing for {patience.silence:.0f} s"
+                )
         return call.result().status
     finally:
         call.cancel()
