@@ -44,6 +44,7 @@ from edge.report import StationReporter
 from edge.service.inspection import InspectionServicer
 from edge.service.judging import Judge
 from edge.service.models import ModelsServicer
+from edge.service.open_inference.service import OpenInferenceServicer
 from edge.service.server import GrpcServer
 from edge.stream.curve import CurveGuard
 from edge.stream.feedback import FeedbackRouter
@@ -144,6 +145,11 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 config.grpc,
                 inspection=InspectionServicer(judge=judge, bus=bus, cameras=cameras),
                 models=ModelsServicer(manager, reporter),
+                open_inference=OpenInferenceServicer(
+                    slot=manager.slot, judge=judge, batch=config.grpc.open_inference_batch
+                )
+                if config.grpc.open_inference
+                else None,
             ),
         )
         health.tells(lambda: grpc_server.model_serves(manager.slot.serving is not None))

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from edge.backends.contract import Backend
 from edge.inspection import ModelIdentity
 from edge.models.checks import preprocess
-from lineside.areas import CellGrid
-from lineside.decode import Found, decode_anchors, decode_cells
+from lineside.decode import Found, decode_outputs
 from lineside.letterbox import Letterbox
 from lineside.package import Package
 from lineside.pixels import Pixels
@@ -177,18 +176,9 @@ class ServingModel:
 
     def decode(self, outputs: Outputs) -> Found:
         """Detections out of the outputs for a batch of one."""
+        first = {name: values[0] for name, values in outputs.items()}
         parameters = self.package.manifest.decode
-        if isinstance(self._head, CellGrid):
-            heat = np.asarray(outputs["heat"][0], np.float32)
-            return decode_cells(heat, self._head, thresholds=self.thresholds, parameters=parameters)
-        return decode_anchors(
-            np.asarray(outputs["boxes"][0], np.float32),
-            np.asarray(outputs["scores"][0], np.float32),
-            np.asarray(outputs["classes"][0], np.int32),
-            np.asarray(outputs["areas"][0], np.int32),
-            thresholds=self.thresholds,
-            parameters=parameters,
-        )
+        return decode_outputs(first, self._head, thresholds=self.thresholds, parameters=parameters)
 
     def close(self) -> None:
         """Gives the engine back. Idempotent."""

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from edge.service.status import contract_errors, contract_errors_stream
 from lineside.reasons import ContractError, Reason
 
-OUR_SERVICES = "/lineside.v1."
+OUR_SERVICES = ("/lineside.v1.", "/inference.")
 """Health, reflection and channelz are others' code and go by unguarded."""
 
 _arrived_ns: contextvars.ContextVar[int] = contextvars.ContextVar("arrived_ns")

@@ -57,6 +57,12 @@ def read_image(image: inspection_pb2.Image) -> ReadImage:
     )
 
 
+def check_size(width: int, height: int) -> None:
+    """Raises ContractError: IMAGE_SHAPE, no frame has such sides."""
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE) or width * height > MAXIMUM_PIXELS:
+        raise _too_large(width, height)
+
+
 def _raw(raw: inspection_pb2.RawImage) -> NDArray[np.uint8]:
     shape = _shape(raw.width, raw.height, raw.format)
     data = raw.pixels
@@ -121,8 +127,7 @@ def _shape(width: int, height: int, pixel_format: int) -> tuple[int, ...]:
         raise ContractError(
             Reason.IMAGE_SHAPE, f"pixel format is {pixel_format}, expected one of MONO8 (1), RGB8 (2), BGR8 (3)"
         )
-    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE) or width * height > MAXIMUM_PIXELS:
-        raise _too_large(width, height)
+    check_size(width, height)
     return (height, width) if channels == 1 else (height, width, channels)
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import grpc
 
 from edge.cameras.thread import CameraThread
-from edge.events import EventBus, Subscription
+from edge.events import EventBus
 from edge.inspection import Inspection
 from edge.service.guard import arrival_ns
 from edge.service.images import read_image
 from edge.service.in_order import InOrder
 from edge.service.judging import Asked, Judge, check_part_id, deadline_of, refuse_if_late
+from edge.service.open_streams import OpenStreams
 from edge.service.status import contract_errors, contract_errors_stream, error_message, unforeseen
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import inspection_pb2, inspection_pb2_grpc
@@ -44,9 +44,7 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         self._judge = judge
         self._bus = bus
         self._cameras = cameras
-        self._lock = threading.Lock()
-        self._open: set[InOrder[_Numbered, inspection_pb2.InspectStreamResponse] | Subscription] = set()
-        self._finished = False
+        self._streams = OpenStreams()
 
     @contract_errors
     def Inspect(  # noqa: N802 - the contract's name
@@ -75,12 +73,9 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         # Numbered where it is read, so that the numbers follow the order of the stream.
         numbered = (_Numbered(self._judge.next_number(), arrival_ns(), request) for request in request_iterator)
         answers = InOrder(numbered, answer, depth=STREAM_DEPTH)
-        self._register(answers)
-        try:
+        with self._streams.holding(answers):
             yield from answers
-        finally:
-            self._forget(answers)
-        self._refuse_if_finished()
+        self._streams.refuse_if_finished()
 
     @contract_errors_stream
     def Watch(  # noqa: N802
@@ -93,15 +88,12 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         ) as events:
             if not context.add_callback(events.close):
                 return
-            self._register(events)
-            try:
+            with self._streams.holding(events):
                 # Tells the caller that from now on he misses nothing.
                 context.send_initial_metadata(())
                 while (event := events.get()) is not None:
                     yield inspection_pb2.WatchResponse(event=event)
-            finally:
-                self._forget(events)
-        self._refuse_if_finished()
+        self._streams.refuse_if_finished()
 
     @contract_errors
     def Trigger(  # noqa: N802
@@ -121,10 +113,7 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
 
     def finish(self) -> None:
         """Ends the streams: what was read is answered, what was published is told, then DRAINING."""
-        with self._lock:
-            self._finished = True
-            for stream in self._open:
-                stream.finish()
+        self._streams.finish()
 
     def _decide(
         self, request: inspection_pb2.InspectRequest, number: int, arrived_ns: int, context: grpc.ServicerContext
@@ -137,17 +126,3 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
             rules=self._judge.rules_of(request),
         )
         return self._judge(asked, lambda: read_image(request.image), number, arrived_ns, context)
-
-    def _register(self, stream: InOrder[_Numbered, inspection_pb2.InspectStreamResponse] | Subscription) -> None:
-        with self._lock:
-            self._open.add(stream)
-            if self._finished:
-                stream.finish()
-
-    def _forget(self, stream: InOrder[_Numbered, inspection_pb2.InspectStreamResponse] | Subscription) -> None:
-        with self._lock:
-            self._open.discard(stream)
-
-    def _refuse_if_finished(self) -> None:
-        if self._finished:
-            raise ContractError(Reason.DRAINING, "the station is shutting down; call again when it is back")

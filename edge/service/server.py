@@ -20,15 +20,19 @@ from pydantic import Field
 
 from edge.service.guard import Guard, Lane
 from edge.service.inspection import InspectionServicer
+from edge.service.open_inference.service import OpenInferenceServicer
 from edge.settings import Settings
+from lineside.open_inference import inference_pb2, inference_pb2_grpc
 from lineside.v1 import inspection_pb2, inspection_pb2_grpc, model_pb2, model_pb2_grpc
 
 logger = logging.getLogger(__name__)
 
 INSPECTION = inspection_pb2.DESCRIPTOR.services_by_name["Inspection"].full_name
 MODELS = model_pb2.DESCRIPTOR.services_by_name["Models"].full_name
+OPEN_INFERENCE = inference_pb2.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
 
 _MODEL_CALLS = 8
+_QUERY_CALLS = 8
 _SPARE_THREADS = 8
 _WAITING_CALLS = 256
 _TRANSPORT_SLACK_BYTES = 1 << 20
@@ -41,15 +45,19 @@ class GrpcSettings(Settings):
     listen: str = "127.0.0.1:50051"
     """host:port (port 0: any free one) or unix:PATH. There is no authentication: keep it on a trusted network."""
     workers: int = Field(default=16, ge=1, le=256)
-    """Inspect and Trigger calls at a time; one more is refused with QUEUE_FULL."""
+    """Inspect, Trigger and ModelInfer calls at a time; one more is refused with QUEUE_FULL."""
     streams: int = Field(default=16, ge=1, le=256)
-    """InspectStream calls at a time."""
+    """InspectStream and ModelStreamInfer calls at a time."""
     watchers: int = Field(default=32, ge=1, le=1024)
     """Watch calls at a time, of both services together."""
     max_message_mb: int = Field(default=64, ge=1, le=1024)
     """Largest message, MiB; a raw 5-megapixel RGB picture has 15."""
     drain_seconds: float = Field(default=8.0, ge=0, le=3600)
     """How long calls in flight may take when the station stops."""
+    open_inference: bool = True
+    """Answer clients of the Open Inference Protocol (Triton, KServe) as well."""
+    open_inference_batch: int = Field(default=8, ge=1, le=256)
+    """Pictures one of their requests may hold."""
     request_recipes: bool = True
     """Whether a request may bring its own rules; else it may only name a recipe of the station."""
     reflection: bool = False
@@ -65,6 +73,7 @@ class GrpcServer:
         settings: of the section.
         inspection: the service.
         models: the service, or None where the station has none.
+        open_inference: the service, or None where the station does not offer it.
     """
 
     def __init__(
@@ -73,13 +82,15 @@ class GrpcServer:
         *,
         inspection: InspectionServicer,
         models: model_pb2_grpc.ModelsServicer | None = None,
+        open_inference: OpenInferenceServicer | None = None,
     ) -> None:
         self._settings = settings
         self._inspection = inspection
+        self._open_inference = open_inference
         self._draining = False
         self._lock = threading.Lock()
-        self._judging = Lane("Inspect and Trigger", settings.workers)
-        self._streaming = Lane("InspectStream", settings.streams)
+        self._judging = Lane("Inspect, Trigger and ModelInfer", settings.workers)
+        self._streaming = Lane("InspectStream and ModelStreamInfer", settings.streams)
         watching = Lane("Watch", settings.watchers)
         self._managing = Lane("Models", _MODEL_CALLS)
         lanes = {
@@ -88,6 +99,9 @@ class GrpcServer:
             f"/{INSPECTION}/Watch": watching,
             f"/{MODELS}/": self._managing,
             f"/{MODELS}/Watch": watching,
+            f"/{OPEN_INFERENCE}/": Lane("models' descriptions", _QUERY_CALLS),
+            f"/{OPEN_INFERENCE}/ModelInfer": self._judging,
+            f"/{OPEN_INFERENCE}/ModelStreamInfer": self._streaming,
         }
         threads = sum(lane.limit for lane in set(lanes.values())) + _SPARE_THREADS
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
@@ -117,6 +131,10 @@ class GrpcServer:
         if models is not None:
             model_pb2_grpc.add_ModelsServicer_to_server(models, self._server)
             services.append(MODELS)
+        if open_inference is not None:
+            inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(open_inference, self._server)
+            services.append(OPEN_INFERENCE)
+        self._judging_services = [INSPECTION, *([] if open_inference is None else [OPEN_INFERENCE])]
         if settings.channelz:
             channelz.add_channelz_servicer(self._server)
         if settings.reflection:
@@ -146,12 +164,12 @@ class GrpcServer:
         return self
 
     def model_serves(self, serves: bool) -> None:
-        """Health of Inspection, and of the station as a whole: NOT_SERVING while there is no model."""
+        """Health of the services that judge, and of the station as a whole: NOT_SERVING while there is no model."""
         with self._lock:
             if self._draining:
                 return
             answer = health_pb2.HealthCheckResponse.SERVING if serves else health_pb2.HealthCheckResponse.NOT_SERVING
-            for service in ("", INSPECTION):
+            for service in ("", *self._judging_services):
                 self._health.set(service, answer)
 
     def __exit__(
@@ -171,6 +189,8 @@ class GrpcServer:
             logger.warning("calls were still running after %.1f s and are cut off", limit)
         # The streams after the calls, so that watchers are told the last verdicts as well.
         self._inspection.finish()
+        if self._open_inference is not None:
+            self._open_inference.finish()
         self._streaming.idle(min(limit, 2.0))
         self._server.stop(grace=min(limit, 1.0)).wait()
         self._pool.shutdown(wait=False)

@@ -7,11 +7,12 @@ report is a figure of the product. Boxes are in model pixels.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside.areas import CellGrid, Indices
+from lineside.areas import CellGrid, Head, Indices
 from lineside.boxes import Boxes, iou
 from lineside.v1 import model_pb2
 
@@ -142,6 +143,34 @@ def decode_cells(heat: Floats, grid: CellGrid, *, thresholds: Floats, parameters
         scores=np.array([score for score, _, _ in found], np.float32),
         classes=np.array([class_index for _, class_index, _ in found], np.int32),
         areas=tuple(cells for _, _, cells in found),
+    )
+
+
+def decode_outputs(
+    outputs: Mapping[str, NDArray[np.generic]],
+    head: Head,
+    *,
+    thresholds: Floats,
+    parameters: model_pb2.DecodeParameters,
+) -> Found:
+    """Detections out of a graph's outputs for one picture, whichever head it has.
+
+    Args:
+        outputs: by name, without the batch axis.
+        head: of the manifest.
+        thresholds: (C,) per class.
+        parameters: of the manifest.
+    """
+    if isinstance(head, CellGrid):
+        heat = np.asarray(outputs["heat"], np.float32)
+        return decode_cells(heat, head, thresholds=thresholds, parameters=parameters)
+    return decode_anchors(
+        np.asarray(outputs["boxes"], np.float32),
+        np.asarray(outputs["scores"], np.float32),
+        np.asarray(outputs["classes"], np.int32),
+        np.asarray(outputs["areas"], np.int32),
+        thresholds=thresholds,
+        parameters=parameters,
     )
 
 

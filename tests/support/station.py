@@ -22,6 +22,7 @@ from edge.models.slot import ModelSlot, ServingModel
 from edge.pipeline import Pipeline
 from edge.service.inspection import InspectionServicer
 from edge.service.judging import Judge
+from edge.service.open_inference.service import OpenInferenceServicer
 from edge.service.server import GrpcServer, GrpcSettings
 from edge.verdict import RecipeSettings
 from lineside.client.inspection import InspectionClient
@@ -120,8 +121,9 @@ class Listening:
         settings = settings or GrpcSettings(listen="127.0.0.1:0")
         judge = Judge(serving.pipeline, request_recipes=settings.request_recipes)
         servicer = InspectionServicer(judge=judge, bus=serving.bus, cameras=cameras or {})
+        open_inference = OpenInferenceServicer(slot=serving.slot, judge=judge, batch=settings.open_inference_batch)
         self.serving = serving
-        self.server = GrpcServer(settings, inspection=servicer)
+        self.server = GrpcServer(settings, inspection=servicer, open_inference=open_inference)
 
     def __enter__(self) -> Listening:
         self.server.__enter__()

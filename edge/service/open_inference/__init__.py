@@ -1,0 +1,1 @@
+"""The Open Inference Protocol beside the station's own service: same port, same engine, same queue."""
