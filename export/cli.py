@@ -36,10 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     keys = verbs.add_parser("keys", help="make a P-256 key pair to sign packages with")
     keys.add_argument("folder", type=Path, help="where to write NAME.key and NAME.pub")
     keys.add_argument("--name", default="station", help="name of the pair (%(default)s)")
-    engine = verbs.add_parser("engine", help="build a TensorRT engine for a package")
-    from export.build_engine import add_arguments
-
-    add_arguments(engine)
+    verbs.add_parser("engine", help="build TensorRT engines for packages; list, inspect, verify, prune them")
     replay = verbs.add_parser("replay", help="may it serve? a candidate answers for all that operators have said")
     from export.replay.cli import add_arguments as add_replay_arguments
 
@@ -49,12 +46,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one verb; 0 done, 1 not equal or refused by the gate, 2 refused with one line that says why."""
+    if list(arguments[:1]) == ["engine"]:  # has verbs of its own, and a package without a verb is built
+        from export.engines.cli import main as engines
+
+        return engines(arguments[1:], "lineside export engine")
     given = _parser().parse_args(list(arguments))
     verbs: dict[str, Callable[[argparse.Namespace], int]] = {
         "package": _package,
         "parity": _parity,
         "keys": _keys,
-        "engine": _engine,
         "replay": _replay,
     }
     try:
@@ -141,12 +141,6 @@ def _keys(given: argparse.Namespace) -> int:
     print(f"{files.private}  keep it where packages are signed, and nowhere else")
     print(f"{files.public}  give it to the stations: models.trusted_keys in station.toml")
     return 0
-
-
-def _engine(given: argparse.Namespace) -> int:
-    from export.build_engine import run
-
-    return run(given)
 
 
 def _replay(given: argparse.Namespace) -> int:

@@ -1,16 +1,18 @@
 """The one place where TensorRT is imported: `tensorrt_rtx` (industrial RTX cards, builds anywhere) or `tensorrt`.
 
 Both have the same Python API. `tensorrt_rtx` was run here; `tensorrt` (Jetson, data centre) was NOT run here: it needs
-its GPU to build. Where the two differ it is said in this file and nowhere else.
+its GPU to build. What this program calls of it was compared with the bindings of TensorRT 10.3, 10.16 and 11.4, name by
+name and signature by signature (tests/export/test_engine_api.py). Where the two differ it is said in this file.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import importlib
 import logging
-import subprocess
+import re
 from types import ModuleType
 from typing import Any
 
@@ -27,6 +29,10 @@ class EngineBuildError(Exception):
     """No engine came out; the message says why in the builder's own words and what to do."""
 
 
+class EngineCancelledError(EngineBuildError):
+    """The build was stopped from outside; nothing was stored."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TensorRt:
     """A loaded builder."""
@@ -38,9 +44,23 @@ class TensorRt:
     log: BuilderLog
 
     @property
+    def title(self) -> str:
+        """Name and version."""
+        return f"{self.name} {self.version}"
+
+    @property
     def builds_for_others(self) -> bool:
         """Whether it builds for a GPU that is not in this machine: RTX does, TensorRT does not."""
         return hasattr(self.module, "ComputeCapability")
+
+    @property
+    def times_kernels(self) -> bool:
+        """Whether a build times kernels on the GPU, so that a timing cache shortens the next one.
+
+        RTX compiles where it serves and keeps a runtime cache there; its timing cache does nothing, and asking for one
+        makes a build need a GPU (release notes of 1.1).
+        """
+        return not self.builds_for_others
 
     def targets(self) -> tuple[str, ...]:
         """Names of the compute capabilities it builds for; empty where it builds for this machine's GPU alone."""
@@ -49,13 +69,14 @@ class TensorRt:
         return tuple(name for name in self.module.ComputeCapability.__members__ if name.startswith("SM"))
 
     def engine_fault(self, engine: bytes) -> str | None:
-        """Why an engine must not be deserialised, judged from its bytes alone; None: nothing speaks against it.
+        """Why an engine must not be deserialised, judged from its header alone; None: nothing speaks against it.
 
-        Only RTX can tell, and without a GPU only whether the file is an engine at all.
+        Only RTX can tell, and without a GPU only whether the file is an engine of this version at all. Damage further
+        inside is told by the digest in the store's record.
         """
-        runtime = self.module.Runtime(self.log.sink)
         if not engine:
             return "it is empty"
+        runtime = self.module.Runtime(self.log.sink)
         if not hasattr(runtime, "get_engine_validity"):
             return None
         validity, diagnostics = runtime.get_engine_validity(engine)
@@ -69,25 +90,54 @@ class TensorRt:
         return f"{self.name} says: {', '.join(faults)}" if faults else None
 
 
+_FIGURE = re.compile(r"^(Total Weights Memory|Total Activation Memory|Max Scratch Memory): (\d+)(?: bytes)?$")
+_LISTINGS = ("Layers:\n", "Engine Layer Information:\n")
+_KEPT = 100
+
+
 class BuilderLog:
-    """Keeps the builder's own error lines, so that a failure can be told in them. One logger per process is allowed."""
+    """Keeps what the builder says, so that a failure can be told in its words. One logger per process is allowed."""
 
     def __init__(self, module: Any) -> None:
-        self.lines: list[str] = []
-        lines, severe = self.lines, (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
+        # Bounded: a builder in trouble repeats itself. deque.append is atomic; the builder logs from several threads.
+        self.errors: collections.deque[str] = collections.deque(maxlen=_KEPT)
+        self.warnings: collections.deque[str] = collections.deque(maxlen=_KEPT)
+        self.listing = ""
+        """The built engine layer by layer, which is logged at the end of a build with details."""
+        self.figures: dict[str, int] = {}
+        """Bytes by name, as logged at the end of a build."""
+        log = self
 
         class Sink(module.ILogger):  # type: ignore[misc]
             def __init__(self) -> None:
                 module.ILogger.__init__(self)
 
             def log(self, severity: Any, text: str) -> None:
-                if severity in severe:
-                    lines.append(text)
-                # Not louder: a build that fails raises with these lines, and asking about an engine may be answered no.
-                _LOGGER.debug("%s", text)
+                log.take(text, error=severity in severe, warning=severity == module.ILogger.WARNING)
 
+        severe = (module.ILogger.INTERNAL_ERROR, module.ILogger.ERROR)
         self.sink: Any = Sink()
         """What the vendor's constructors take."""
+
+    def clear(self) -> None:
+        """Before a new deed."""
+        self.errors.clear()
+        self.warnings.clear()
+        self.listing = ""
+        self.figures.clear()
+
+    def take(self, text: str, *, error: bool = False, warning: bool = False) -> None:
+        """One line of the builder's."""
+        if error:
+            self.errors.append(text)
+        elif warning:
+            self.warnings.append(text)
+        elif text.startswith(_LISTINGS):
+            self.listing = text
+        elif (figure := _FIGURE.match(text)) is not None:
+            self.figures[figure[1].lower()] = int(figure[2])
+        # Not louder: a build that fails raises with these lines, and asking about an engine may be answered no.
+        _LOGGER.debug("%s", text)
 
 
 def load_tensorrt(builder: str | None = None) -> TensorRt:
@@ -115,15 +165,3 @@ def load_tensorrt(builder: str | None = None) -> TensorRt:
 def _load(name: str) -> TensorRt:
     module: ModuleType = importlib.import_module(name)
     return TensorRt(name=name, version=str(module.__version__), module=module, log=BuilderLog(module))
-
-
-def local_gpu() -> str | None:
-    """Name and compute capability of this machine's first GPU, for example "NVIDIA Orin, SM87"; None: there is none."""
-    command = ["nvidia-smi", "--query-gpu=name,compute_cap", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    first = said.splitlines()[0] if said.strip() else ""
-    name, _, capability = first.rpartition(",")
-    return f"{name.strip()}, SM{capability.strip().replace('.', '')}" if name else None

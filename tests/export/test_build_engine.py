@@ -1,12 +1,16 @@
-"""Real TensorRT engines (tensorrt_rtx builds without a GPU), kept under a key that names the weights."""
+"""Real TensorRT engines (tensorrt_rtx builds without a GPU), kept under a key that names the weights.
+
+Most are built in the process of the test: the first one there takes a second, the next ones a fifth of it. Builds in a
+process of their own are in engines/test_process.py.
+"""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import subprocess
-import sys
+import functools
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -14,13 +18,15 @@ from support import packages
 from support.checkpoints import checkpoint, frames
 
 from export import build_engine as module
-from export.build_engine import BatchRange, build_engine, precision_of
-from export.engine_store import EngineKey, EngineStore
+from export.build_engine import BuiltEngine, Settings, build_engine
+from export.engines.compile import Compile, Compiled, compile_here
+from export.engines.gpu import Gpu
+from export.engines.key import BatchRange, EngineKey
+from export.engines.store import EngineStore, new_record
 from export.package import export_package
-from export.tensorrt_api import EngineBuildError, TensorRt, load_tensorrt
+from export.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
+from lineside.golden import unpack
 from lineside.package import GRAPH_NAME, Package
-
-ROOT = Path(module.__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +40,35 @@ def package(tmp_path: Path) -> Package:
     return packages.make_anchor_package(tmp_path / "p")
 
 
-@pytest.mark.parametrize("head", ["anchors", "cells"])
-def test_a_trained_networks_package_becomes_an_engine(tmp_path: Path, tensorrt: TensorRt, head: str) -> None:
-    file = checkpoint(tmp_path / "checkpoint", head)
-    made = export_package(file, tmp_path / "p", name="boards", version="1.0.0", golden_frames=frames((64, 80)))
+@pytest.fixture
+def store(tmp_path: Path) -> EngineStore:
+    return EngineStore(tmp_path / "engines")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Package:
+    folder = tmp_path_factory.mktemp("trained")
+    file = checkpoint(folder / "checkpoint", "anchors")
+    return export_package(file, folder / "p", name="boards", version="1.0.0", golden_frames=frames((64, 80)))
+
+
+def here(tensorrt: TensorRt) -> Compile:
+    return functools.partial(compile_here, tensorrt)
+
+
+def build(package: Package, store: EngineStore, tensorrt: TensorRt, **settings: object) -> BuiltEngine:
+    return build_engine(
+        package,
+        store,
+        tensorrt=tensorrt,
+        settings=Settings(**settings),
+        compile_graph=here(tensorrt),  # type: ignore[arg-type]
+    )
+
+
+def test_a_trained_networks_package_becomes_an_engine_with_its_layers_told(
+    trained: Package, store: EngineStore, tensorrt: TensorRt
+) -> None:
     phases: list[str] = []
 
     def watch(phase: str, parent: str | None, done: int, steps: int) -> bool:
@@ -45,46 +76,127 @@ def test_a_trained_networks_package_becomes_an_engine(tmp_path: Path, tensorrt: 
         phases.append(phase)
         return True
 
-    built = build_engine(made, EngineStore(tmp_path / "engines"), tensorrt=tensorrt, on_progress=watch)
-    assert built.path.stat().st_size == built.size > 10_000
+    built = build_engine(trained, store, tensorrt=tensorrt, compile_graph=here(tensorrt), on_progress=watch)
+    record = built.record
+    assert built.path.stat().st_size == record.size > 10_000
     assert not built.reused
     assert "Building engine" in phases
-    assert (built.key.target, built.key.precision) == ("SM89", "fp32")
+    assert (built.key.target, built.key.precision, built.key.gpu) == ("SM89", "fp32", "any")
     assert tensorrt.engine_fault(built.path.read_bytes()) is None
+    assert record.origin.model == "boards 1.0.0"
+    assert record.origin.package_digest == trained.digest
+    assert record.layers_from == "builder's log"
+    assert record.figures["total weights memory"] > 0
+    # Every part of the graph that computes is in some layer.
+    nodes = {node for layer in record.layers for node in layer.nodes}
+    convolutions = {
+        node.name for node in onnx.load_from_string(trained.read(GRAPH_NAME)).graph.node if "Conv" in node.op_type
+    }
+    assert convolutions
+    assert convolutions <= nodes
+
+
+def test_a_cell_head_is_built_as_well(tmp_path: Path, store: EngineStore, tensorrt: TensorRt) -> None:
+    assert build(packages.make_cell_package(tmp_path / "c"), store, tensorrt).record.size > 10_000
+
+
+def test_fp16_is_the_converted_graph_and_its_layers_compute_in_it(
+    trained: Package, store: EngineStore, tensorrt: TensorRt
+) -> None:
+    half = build(trained, store, tensorrt, precision="fp16")
+    assert half.key.precision == "fp16"
+    assert half.record.origin.conversion == "fp16 by conversion of the trunk"
+    assert half.record.origin.source_graph_sha256 != half.key.graph_sha256
+    assert any("fp16" in layer.outputs for layer in half.record.layers)
+    assert half.variant.agreement is not None
+    assert 0 < half.variant.agreement.score < 0.01
+    assert build(trained, store, tensorrt, precision="fp16").reused
+
+
+def test_int8_is_calibrated_on_frames_and_other_frames_make_another_engine(
+    trained: Package, store: EngineStore, tensorrt: TensorRt
+) -> None:
+    def quantised(seed: int) -> BuiltEngine:
+        pictures = frames(*[(64, 96)] * 6, seed=seed)
+        return build_engine(
+            trained,
+            store,
+            tensorrt=tensorrt,
+            settings=Settings(precision="int8"),
+            frames=pictures,
+            compile_graph=here(tensorrt),
+        )
+
+    first = quantised(1)
+    assert first.key.precision == "int8"
+    assert "6 frames" in first.record.origin.conversion
+    convolutions = [layer for layer in first.record.layers if any("Conv" in node for node in layer.nodes)]
+    assert sum(layer.inputs == "int8" for layer in convolutions) >= 4
+    assert quantised(1).reused
+    assert quantised(2).path != first.path
+
+
+def test_int8_without_frames_says_what_it_needs(trained: Package, store: EngineStore, tensorrt: TensorRt) -> None:
+    with pytest.raises(EngineBuildError, match=r"0 given, at least 4 needed.*--frames"):
+        build(trained, store, tensorrt, precision="int8")
+
+
+def test_a_graph_that_was_converted_already_is_not_converted_back(
+    tmp_path: Path, trained: Package, store: EngineStore, tensorrt: TensorRt
+) -> None:
+    from export.quantise.fp16 import to_fp16
+
+    cases = unpack(trained.read("golden.npz"), trained.manifest)
+    half = packages.write(tmp_path / "half", trained.manifest, to_fp16(trained.read(GRAPH_NAME)), cases=cases)
+    assert build(half, store, tensorrt).key.precision == "fp16"
+    with pytest.raises(EngineBuildError, match="is fp16 already and cannot become fp32"):
+        build(half, store, tensorrt, precision="fp32")
 
 
 def test_the_store_answers_the_second_time_and_force_builds_again(
-    tmp_path: Path, tensorrt: TensorRt, package: Package
+    store: EngineStore, tensorrt: TensorRt, package: Package
 ) -> None:
-    store = EngineStore(tmp_path / "engines")
-    first = build_engine(package, store, tensorrt=tensorrt)
-    assert build_engine(package, store, tensorrt=tensorrt).reused
-    assert not build_engine(package, store, tensorrt=tensorrt, force=True).reused
-    assert not build_engine(package, store, tensorrt=tensorrt, batch=BatchRange(largest=4)).reused
-    assert not build_engine(package, store, tensorrt=tensorrt, target="SM120").reused
-    assert len(list((tmp_path / "engines").glob("*.engine"))) == 3
+    first = build(package, store, tensorrt)
+    assert build(package, store, tensorrt).reused
+    assert not build(package, store, tensorrt, force=True).reused
+    assert not build(package, store, tensorrt, profiles=(BatchRange(largest=4),)).reused
+    assert not build(package, store, tensorrt, workspace_mb=64).reused
+    assert not build(package, store, tensorrt, target="SM120").reused
+    assert len(store.entries()) == 4
     assert first.path.exists()
 
 
-def test_two_models_of_the_same_shape_never_share_an_engine(tmp_path: Path, tensorrt: TensorRt) -> None:
-    store = EngineStore(tmp_path / "engines")
+def test_two_models_of_the_same_shape_never_share_an_engine(
+    tmp_path: Path, store: EngineStore, tensorrt: TensorRt
+) -> None:
     built = [
-        build_engine(packages.make_anchor_package(tmp_path / str(bias), bias=bias), store, tensorrt=tensorrt)
-        for bias in (0.0, 0.1)
+        build(packages.make_anchor_package(tmp_path / str(bias), bias=bias), store, tensorrt) for bias in (0.0, 0.1)
     ]
-    assert built[0].key.shapes == built[1].key.shapes
+    assert built[0].key.profiles == built[1].key.profiles
     assert built[0].path != built[1].path
+    assert not built[1].reused
 
 
-def test_every_part_of_the_key_makes_another_engine(tmp_path: Path) -> None:
-    key = EngineKey(graph_sha256="0" * 64, builder="b 1", target="SM89", precision="fp32", shapes="1x8x8x1")
-    store = EngineStore(tmp_path)
-    store.write(key, b"engine", seconds=0.0)
-    assert store.read(key) == b"engine"
-    for field in dataclasses.fields(key):
-        other = dataclasses.replace(key, **{field.name: "another"})
-        assert other.digest != key.digest
-        assert store.read(other) is None
+def test_an_engine_may_have_several_profiles(store: EngineStore, tensorrt: TensorRt, package: Package) -> None:
+    built = build(package, store, tensorrt, profiles=(BatchRange(largest=1), BatchRange.parse("2:4:8")))
+    assert built.key.profiles == "1x64x64x1 1x64x64x1 1x64x64x1; 2x64x64x1 4x64x64x1 8x64x64x1"
+
+
+def fixed_to(package: Package, folder: Path, batch: int) -> Package:
+    model = onnx.load_from_string(package.read(GRAPH_NAME))
+    for value in (*model.graph.input, *model.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_value = batch
+    cases = unpack(package.read("golden.npz"), package.manifest)
+    return packages.write(folder, package.manifest, model.SerializeToString(), cases=cases)
+
+
+def test_batch_sizes_are_checked_against_the_graph(
+    tmp_path: Path, store: EngineStore, tensorrt: TensorRt, package: Package
+) -> None:
+    fixed = fixed_to(package, tmp_path / "fixed", 2)
+    with pytest.raises(ValueError, match=r"fixed to batches of 2.*--batch 2"):
+        build(fixed, store, tensorrt)
+    assert build(fixed, store, tensorrt, profiles=(BatchRange.parse("2"),)).record.size > 10_000
 
 
 def damage_engine(store: EngineStore, key: EngineKey) -> None:
@@ -93,43 +205,35 @@ def damage_engine(store: EngineStore, key: EngineKey) -> None:
     store.path(key).write_bytes(raw)
 
 
-def cut_engine(store: EngineStore, key: EngineKey) -> None:
-    store.path(key).write_bytes(store.path(key).read_bytes()[:-1])
-
-
-def lose_note(store: EngineStore, key: EngineKey) -> None:
+def lose_record(store: EngineStore, key: EngineKey) -> None:
     store.path(key).with_suffix(".json").unlink()
 
 
-def break_note(store: EngineStore, key: EngineKey) -> None:
-    store.path(key).with_suffix(".json").write_text("[]")
-
-
-def foreign(store: EngineStore, key: EngineKey) -> None:
-    """An engine of another model under our name, with its own note."""
-    other = dataclasses.replace(key, graph_sha256="f" * 64)
-    store.write(other, store.path(key).read_bytes(), seconds=0.0)
-    for suffix in (".engine", ".json"):
-        store.path(other).with_suffix(suffix).replace(store.path(key).with_suffix(suffix))
-
-
 def not_an_engine(store: EngineStore, key: EngineKey) -> None:
-    """Well noted, and yet no engine: only the builder can tell."""
-    store.write(key, b"no engine at all" * 100, seconds=0.0)
+    """Well recorded, and yet no engine: only the builder can tell."""
+    found = store.read(key)
+    assert found is not None
+    junk = b"no engine at all" * 100
+    store.write(junk, new_record(junk, key, found[1].origin, build_seconds=0.0))
 
 
 @pytest.mark.parametrize(
-    "spoil", [damage_engine, cut_engine, lose_note, break_note, foreign, not_an_engine], ids=lambda f: f.__name__
+    ("spoil", "reason"),
+    [(damage_engine, "damaged"), (lose_record, "missing"), (not_an_engine, "MALFORMED_ENGINE")],
+    ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_a_damaged_or_foreign_engine_is_not_used_but_built_again(
-    tmp_path: Path, tensorrt: TensorRt, package: Package, spoil: object
+def test_a_damaged_or_foreign_engine_is_refused_and_built_again(
+    store: EngineStore,
+    tensorrt: TensorRt,
+    package: Package,
+    spoil: Callable[[EngineStore, EngineKey], None],
+    reason: str,
 ) -> None:
-    store = EngineStore(tmp_path / "engines")
-    key = build_engine(package, store, tensorrt=tensorrt).key
-    spoil(store, key)  # type: ignore[operator]
-    again = build_engine(package, store, tensorrt=tensorrt)
+    spoil(store, build(package, store, tensorrt).key)
+    again = build(package, store, tensorrt)
     assert not again.reused
-    assert build_engine(package, store, tensorrt=tensorrt).reused
+    assert reason in str(again.refused)
+    assert build(package, store, tensorrt).reused
 
 
 def test_bytes_that_are_no_engine_are_told_from_one(tensorrt: TensorRt) -> None:
@@ -141,72 +245,107 @@ def with_node(package: Package, folder: Path, node: onnx.NodeProto) -> Package:
     model = onnx.load_from_string(package.read(GRAPH_NAME))
     model.graph.node.append(node)
     model.graph.output.append(onnx.helper.make_tensor_value_info("extra", onnx.TensorProto.INT64, None))
-    cases = packages.make_anchor_package(folder.with_name("sound"))
-    from lineside.golden import unpack
-
-    return packages.write(
-        folder,
-        package.manifest,
-        model.SerializeToString(),
-        cases=unpack(cases.read("golden.npz"), cases.manifest),
-    )
+    cases = unpack(package.read("golden.npz"), package.manifest)
+    return packages.write(folder, package.manifest, model.SerializeToString(), cases=cases)
 
 
-def test_a_failed_build_tells_the_builders_own_words(tmp_path: Path, tensorrt: TensorRt, package: Package) -> None:
-    strange = with_node(package, tmp_path / "strange", onnx.helper.make_node("Wizardry", ["scores"], ["extra"]))
-    with pytest.raises(EngineBuildError, match=r"(?s)cannot read the graph.*Wizardry.*What helps"):
-        build_engine(strange, EngineStore(tmp_path / "engines"), tensorrt=tensorrt)
-    assert not (tmp_path / "engines").exists()
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [
+        ("Wizardry", r"(?s)cannot read the graph.*own words:.*Wizardry.*does not know an operation.*ONNX Runtime"),
+        ("NonZero", r"(?s)cannot read the graph.*own words:.*NonZero.*size depends on the picture.*ONNX Runtime"),
+    ],
+)
+def test_a_failed_build_tells_the_builders_own_words_and_what_to_do(
+    tmp_path: Path, store: EngineStore, tensorrt: TensorRt, package: Package, operation: str, words: str
+) -> None:
+    strange = with_node(package, tmp_path / "strange", onnx.helper.make_node(operation, ["scores"], ["extra"]))
+    with pytest.raises(EngineBuildError, match=words):
+        build(strange, store, tensorrt)
+    assert list(store.folder.iterdir()) == []
 
 
-def test_a_build_can_be_stopped_and_leaves_nothing(tmp_path: Path, tensorrt: TensorRt, package: Package) -> None:
-    with pytest.raises(EngineBuildError, match="built nothing"):
-        build_engine(package, EngineStore(tmp_path / "engines"), tensorrt=tensorrt, on_progress=lambda *_: False)
-    assert not (tmp_path / "engines").exists()
+def test_a_build_can_be_stopped_and_leaves_nothing(store: EngineStore, tensorrt: TensorRt, package: Package) -> None:
+    with pytest.raises(EngineCancelledError, match="nothing was stored"):
+        build_engine(package, store, tensorrt=tensorrt, compile_graph=here(tensorrt), on_progress=lambda *_: False)
+    assert list(store.folder.iterdir()) == []
+
+
+def test_two_who_want_the_same_engine_build_it_once(store: EngineStore, tensorrt: TensorRt, package: Package) -> None:
+    builds: list[str] = []
+    told: list[str] = []
+    both_asked = threading.Event()
+
+    def compile_slowly(*arguments: object) -> Compiled:
+        builds.append("one")
+        assert both_asked.wait(20)
+        return compile_here(tensorrt, *arguments)  # type: ignore[arg-type]
+
+    def waits(who: str) -> None:
+        told.append(who)
+        both_asked.set()
+
+    results: list[BuiltEngine] = []
+
+    def ask() -> None:
+        results.append(build_engine(package, store, tensorrt=tensorrt, compile_graph=compile_slowly, on_wait=waits))
+
+    askers = [threading.Thread(target=ask) for _ in range(2)]
+    for asker in askers:
+        asker.start()
+    for asker in askers:
+        asker.join(30)
+    assert builds == ["one"]
+    assert len(told) == 1
+    assert sorted(result.reused for result in results) == [False, True]
 
 
 def test_a_target_that_it_does_not_know_is_answered_with_those_it_does(
-    tmp_path: Path, tensorrt: TensorRt, package: Package
+    store: EngineStore, tensorrt: TensorRt, package: Package
 ) -> None:
     with pytest.raises(EngineBuildError, match=r"does not build for SM87; it knows SM75, SM80"):
-        build_engine(package, EngineStore(tmp_path), tensorrt=tensorrt, target="SM87")
+        build(package, store, tensorrt, target="SM87")
 
 
-def test_a_builder_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorrt", None)
-    with pytest.raises(EngineBuildError, match="JetPack"):
-        load_tensorrt("tensorrt")
-    with pytest.raises(EngineBuildError, match="no builder 'x'"):
-        load_tensorrt("x")
+def test_impossible_settings_are_refused_by_name(store: EngineStore, tensorrt: TensorRt, package: Package) -> None:
+    with pytest.raises(ValueError, match="workspace is 0 MB"):
+        Settings(workspace_mb=0)
+    with pytest.raises(ValueError, match="precision is 'fp8', expected one of fp32, fp16, int8"):
+        build(package, store, tensorrt, precision="fp8")
 
 
-def test_batch_sizes_have_to_rise() -> None:
-    with pytest.raises(ValueError, match="not falling"):
-        BatchRange(best=9, largest=8)
+@pytest.fixture
+def classic(tensorrt: TensorRt) -> TensorRt:
+    """What is peculiar to RTX is hidden; everything that is called is the real library's."""
+    peculiar = {"ComputeCapability", "Runtime"}
+    names = {name: getattr(tensorrt.module, name) for name in dir(tensorrt.module) if name not in peculiar}
+
+    class Runtime:
+        def __init__(self, logger: object) -> None:
+            pass
+
+    return TensorRt(name="tensorrt", version="11.0", module=SimpleNamespace(**names, Runtime=Runtime), log=tensorrt.log)
 
 
-def test_precision_is_what_the_graph_says(package: Package) -> None:
-    assert precision_of(package.read(GRAPH_NAME)) == "fp32"
-    model = onnx.load_from_string(package.read(GRAPH_NAME))
-    model.graph.node.append(onnx.helper.make_node("QuantizeLinear", ["scores", "one"], ["q"]))
-    assert precision_of(model.SerializeToString()) == "int8"
-    outside = onnx.load_from_string(package.read(GRAPH_NAME))
-    outside.graph.initializer[0].data_location = onnx.TensorProto.EXTERNAL
-    with pytest.raises(EngineBuildError, match="external_data=False"):
-        precision_of(outside.SerializeToString())
-
-
-def test_it_runs_as_a_script_and_says_what_it_did_not_do(package: Package, tensorrt: TensorRt) -> None:
-    command = [sys.executable, str(ROOT / "export" / "build_engine.py")]
-    said = subprocess.run([*command, str(package.folder)], capture_output=True, text=True, env=os.environ, check=False)
-    assert said.returncode == 0, said.stderr
-    assert "tensorrt_rtx" in said.stdout
-    assert "not executed" in said.stdout
-    assert list((package.folder.parent / "engines").glob("*.engine"))
-    (package.folder / GRAPH_NAME).write_bytes(b"x")
-    refused = subprocess.run(
-        [*command, str(package.folder)], capture_output=True, text=True, env=os.environ, check=False
-    )
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("build_engine: PKG_HASH")
-    assert "Traceback" not in refused.stderr
+@pytest.mark.filterwarnings("ignore:.*Timing cache:DeprecationWarning")
+def test_the_path_of_classic_tensorrt_keeps_timings_and_names_gpu_and_driver(
+    store: EngineStore, classic: TensorRt, package: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run with RTX's library in its place: the same calls, another machine's answers are not shown by it."""
+    gpus = [Gpu(name="NVIDIA Orin", capability="SM87", driver=f"driver {number}") for number in (1, 2)]
+    monkeypatch.setattr(module, "local_gpu", lambda: gpus[0])
+    first = build(package, store, classic)
+    assert (first.key.builder, first.key.target) == ("tensorrt 11.0", "SM87")
+    assert (first.key.gpu, first.key.driver) == ("NVIDIA Orin", "driver 1")
+    timing = store.timing("tensorrt 11.0", "NVIDIA Orin", "driver 1")
+    assert timing.stat().st_size > 0
+    timing.write_bytes(b"damaged")
+    assert not build(package, store, classic, force=True).reused
+    assert timing.read_bytes() != b"damaged"
+    with pytest.raises(EngineBuildError, match=r"NVIDIA Orin \(SM87\), not for SM89"):
+        build(package, store, classic, target="SM89")
+    monkeypatch.setattr(module, "local_gpu", lambda: gpus[1])
+    assert build(package, store, classic).path != first.path
+    monkeypatch.setattr(module, "local_gpu", lambda: None)
+    with pytest.raises(EngineBuildError, match="there is none; build on the station"):
+        build(package, store, classic)
