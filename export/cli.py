@@ -1,4 +1,4 @@
-"""`lineside export package|parity|keys|engine|replay`: from checkpoint to station. Parses and calls, no more."""
+"""`lineside export package|adopt|parity|keys|engine|replay|triton`: checkpoint to station. Parses and calls."""
 
 from __future__ import annotations
 
@@ -37,10 +37,16 @@ def _parser() -> argparse.ArgumentParser:
     keys.add_argument("folder", type=Path, help="where to write NAME.key and NAME.pub")
     keys.add_argument("--name", default="station", help="name of the pair (%(default)s)")
     verbs.add_parser("engine", help="build TensorRT engines for packages; list, inspect, verify, prune them")
+    from export.adopt import cli as adopt
+
+    adopt.add_arguments(verbs.add_parser("adopt", help=adopt.HELP))
     replay = verbs.add_parser("replay", help="may it serve? a candidate answers for all that operators have said")
     from export.replay.cli import add_arguments as add_replay_arguments
 
     add_replay_arguments(replay)
+    from export import triton
+
+    triton.add_arguments(verbs.add_parser("triton", help=triton.HELP))
     return parser
 
 
@@ -56,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         "parity": _parity,
         "keys": _keys,
         "replay": _replay,
+        "adopt": _adopt,
+        "triton": _triton,
     }
     try:
         return verbs[given.verb](given)
@@ -143,10 +151,23 @@ def _keys(given: argparse.Namespace) -> int:
     return 0
 
 
+def _adopt(given: argparse.Namespace) -> int:
+    from export.adopt.cli import run
+
+    return run(given)
+
+
 def _replay(given: argparse.Namespace) -> int:
     from export.replay.cli import run
 
     return run(given)
+
+
+def _triton(given: argparse.Namespace) -> int:
+    from export.triton import run
+
+    print(run(given))
+    return 0
 
 
 if __name__ == "__main__":
