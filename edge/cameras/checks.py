@@ -83,6 +83,7 @@ class PictureChecker:
             How many pictures are missing before it, and IMAGE_ORDER where it comes late or twice.
         """
         if number is None:
+            self._order.see_unnumbered()
             return 0, None
         before = self._order.highest
         missing = self._order.see(number)
@@ -173,6 +174,11 @@ class FrameOrder:
         if self._late >= _LATE_IN_A_ROW:
             self.highest, self._late = number, 0
         return None
+
+    def see_unnumbered(self) -> None:
+        """One came whose number is not told: from a camera that numbers, it was the next."""
+        if self.highest is not None:
+            self.highest += 1
 
 
 def _channel(sample: NDArray[np.uint8], *, brightest: bool) -> NDArray[np.uint8]:

@@ -9,19 +9,27 @@ buffers.
 from __future__ import annotations
 
 import contextlib
-import logging
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
+
+# A stream's trouble is told once, by the camera's state; FFmpeg's own lines would repeat it with every attempt.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
 import pydantic
 
 from edge.cameras.checks import NETWORK_STREAM, SENSOR
-from edge.cameras.contract import Camera, CameraLostError, CameraSettings, NoPictureError, Pace, Picture
-
-logger = logging.getLogger(__name__)
+from edge.cameras.contract import (
+    Camera,
+    CameraLostError,
+    CameraSettings,
+    NoPictureError,
+    Pace,
+    Picture,
+)
 
 _JOIN_SECONDS = 2.0
 
