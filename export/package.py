@@ -9,19 +9,34 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import onnx
+
+from export.evidence import Evidence, measure
 from export.graph import DeployedGraph
+from export.papers import papers
 from export.parity import blind_spots, golden_cases, in_onnxruntime, in_torch, require_parity, with_witnesses
+from export.provenance import evaluations_of, known_evaluations, lineage_of, made_by
 from export.to_onnx import to_onnx
+from export.use import Use
 from lineside import golden
 from lineside.areas import write_head
-from lineside.package import GOLDEN_NAME, GRAPH_NAME, WEIGHTS_NAME, Package, check_manifest, read_package, write_package
+from lineside.package import (
+    CLASSES_KEY,
+    GOLDEN_NAME,
+    GRAPH_NAME,
+    WEIGHTS_NAME,
+    Package,
+    check_manifest,
+    read_package,
+    write_package,
+)
 from lineside.pixels import Pixels
 from lineside.signing import sign
 from lineside.v1 import model_pb2
 from training.checkpoint import FILE_NAME, Metadata, load
-from training.evaluate.figures import Figures
-from training.evaluate.predictor import TOP_K, decode_parameters
-from training.models import DetectorConfig
+from training.data.sample import Experiment
+from training.evaluate.predictor import TOP_K, Predictor, decode_parameters
+from training.models import Detector, DetectorConfig
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -40,9 +55,11 @@ def export_package(
     version: str,
     golden_frames: Sequence[Pixels],
     thresholds: Mapping[str, float] | float | None = None,
-    evaluations: Sequence[model_pb2.Evaluation] = (),
+    evaluations: Sequence[model_pb2.Evaluation] | None = None,
+    experiment: Experiment | None = None,
     lineage: model_pb2.Lineage | None = None,
     private_key: Path | None = None,
+    use: Use = Use(),  # noqa: B008
     decode: model_pb2.DecodeParameters | None = None,
     top_k: int = TOP_K,
     tolerance: model_pb2.ParityTolerance = TOLERANCE,
@@ -57,9 +74,11 @@ def export_package(
         out: the package folder; its name begins with no dot.
         golden_frames: uint8 (h, w) or (h, w, 3) RGB as a camera gives them, at least one, some with defects.
         thresholds: score per class name, or one for all; None: the checkpoint's own, else 0.5.
-        evaluations: figures for the manifest.
+        evaluations: figures for the manifest; None: those of the checkpoint, as far as they hold for the thresholds.
+        experiment: measured here instead, on the domains it has; then the card has curves and the worst pictures.
         lineage: None: what the checkpoint says.
         private_key: PEM file of a P-256 key; None: the package is not signed.
+        use: what it is for, and who answers for it.
         decode: grouping of areas; None: the usual one.
         top_k: candidates of an anchor head.
         tolerance: how closely a runtime must repeat the golden cases.
@@ -69,7 +88,8 @@ def export_package(
 
     Raises:
         ContractError: PKG_PARITY, the graph does not repeat the network; PKG_* for impossible values.
-        ValueError: no golden frame, golden frames on which the network says nothing, an unknown class's threshold.
+        ValueError: no golden frame, golden frames on which the network says nothing, an unknown class's threshold,
+            an experiment of other classes.
         FileNotFoundError: no checkpoint, no key.
         FileExistsError: the folder exists.
     """
@@ -83,14 +103,19 @@ def export_package(
     detector, metadata = load(checkpoint)
     graph = DeployedGraph(detector, top_k=top_k)
     manifest = _manifest(metadata, graph, name=name, version=version, thresholds=thresholds, tolerance=tolerance)
-    manifest.evaluations.extend(evaluations)
     manifest.lineage.CopyFrom(lineage if lineage is not None else lineage_of(metadata))
     manifest.license = spdx_license
+    use.write(manifest)
     if decode is not None:
         manifest.decode.CopyFrom(decode)
     _check_early(manifest)
+    evidence: tuple[Evidence, ...] = ()
+    if experiment is not None:
+        evidence = _measured(detector, manifest, experiment, on_step)
+        evaluations = evaluations_of(evidence, metadata, experiment)
+    manifest.evaluations.extend(known_evaluations(metadata, manifest) if evaluations is None else evaluations)
     on_step("exporting the graph")
-    onnx_bytes = to_onnx(graph)
+    onnx_bytes = with_class_names(to_onnx(graph), detector.config.classes)
     on_step("comparing ONNX Runtime with PyTorch on the golden frames")
     cases = golden_cases(in_torch(graph), with_witnesses(golden_frames, manifest.input), manifest)
     infer = in_onnxruntime(onnx_bytes)
@@ -106,36 +131,38 @@ def export_package(
     on_step("writing the package")
     weights = checkpoint / FILE_NAME if checkpoint.is_dir() else checkpoint
     files = {GRAPH_NAME: onnx_bytes, GOLDEN_NAME: golden.pack(cases), WEIGHTS_NAME: weights.read_bytes()}
+    files |= papers(
+        manifest,
+        files,
+        evidence=evidence,
+        made_by=made_by(metadata, detector),
+        account=metadata.lineage.account,
+        blind=blind,
+    )
     return _write(out, manifest, files, private_key)
 
 
-def lineage_of(metadata: Metadata) -> model_pb2.Lineage:
-    """What a checkpoint says about where it comes from."""
-    lineage = metadata.lineage
-    return model_pb2.Lineage(
-        parent_digest=lineage.parent_digest,
-        recipe=metadata.recipe,
-        training_config_json=json.dumps(metadata.training, sort_keys=True, separators=(",", ":"), ensure_ascii=False),
-        data_digest=lineage.data_digest,
-        mentoring_digest=lineage.mentoring_digest,
-        feedback_events=lineage.feedback_events,
-        last_log_sequence=lineage.last_log_sequence,
-        seed=lineage.seed,
-    )
+def with_class_names(graph: bytes, classes: Sequence[str]) -> bytes:
+    """The graph with the names of its class axis inside, so that a manifest cannot give them in another order."""
+    model = onnx.ModelProto.FromString(graph)
+    kept = [entry for entry in model.metadata_props if entry.key != CLASSES_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    model.metadata_props.add(key=CLASSES_KEY, value=json.dumps(list(classes), ensure_ascii=False))
+    return bytes(model.SerializeToString(deterministic=True))
 
 
-def evaluation_of(figures: Figures, notes: str = "") -> model_pb2.Evaluation:
-    """One domain's figures for the manifest; what was not measured stays absent."""
-    return model_pb2.Evaluation(
-        domain=figures.domain,
-        images=figures.images,
-        map_33=figures.map_33,
-        map_50=figures.map_50,
-        precision=figures.precision,
-        recall=figures.recall,
-        false_alarms_per_healthy=figures.false_alarms_per_healthy,
-        notes=notes,
-    )
+def _measured(
+    detector: Detector, manifest: model_pb2.PackageManifest, experiment: Experiment, on_step: OnStep
+) -> tuple[Evidence, ...]:
+    """The experiment at the thresholds and with the grouping that are deployed."""
+    thresholds = {item.name: item.threshold for item in manifest.classes}
+    predictor = Predictor(detector, thresholds, manifest.decode)
+
+    def told(done: int, total: int) -> None:
+        on_step(f"measuring, picture {done} of {total}")
+
+    return measure(predictor, experiment, told)
 
 
 def _manifest(

@@ -16,7 +16,7 @@ from support.checkpoints import CLASSES, checkpoint, frames
 from export import package as export_module
 from export.cli import main
 from export.keys import make_key_pair
-from export.package import evaluation_of, export_package
+from export.package import export_package
 from export.parity import (
     blind_spots,
     compare_all,
@@ -25,6 +25,7 @@ from export.parity import (
     squashed_input,
     with_witnesses,
 )
+from export.provenance import evaluation_of
 from lineside.golden import unpack
 from lineside.package import GOLDEN_NAME, GRAPH_NAME, WEIGHTS_NAME, Package, read_package
 from lineside.pixels import encode_png
