@@ -247,11 +247,26 @@ def _shapes(foreign: Foreign) -> dict[str, Shape]:
         known = tuple(side for side in sides if side is not None)
         if item.type.tensor_type.HasField("shape") and len(known) == len(sides):
             shapes[item.name] = known
-    made = foreign.producers()
-    unknown = [name for name in foreign.upstream(*foreign.outputs) if name not in shapes and name in made]
+    standard = _runnable(probe)
+    unknown = [name for name in foreign.upstream(*foreign.outputs) if name not in shapes and name in standard]
     if any(name in unknown for name in foreign.outputs):
         shapes.update(_measured(probe, unknown, foreign))
     return shapes
+
+
+def is_standard(node: onnx.NodeProto) -> bool:
+    """Whether the operation is ONNX's own and not a maker's plug-in."""
+    return node.domain in ("", "ai.onnx")
+
+
+def _runnable(model: onnx.ModelProto) -> set[str]:
+    """Tensors that standard operations alone make."""
+    odd: set[str] = set()
+    made: set[str] = set()
+    for node in model.graph.node:
+        fine = is_standard(node) and not odd.intersection(node.input)
+        (made if fine else odd).update(node.output)
+    return made
 
 
 def _measured(probe: onnx.ModelProto, names: list[str], foreign: Foreign, most: int = 200) -> dict[str, Shape]:

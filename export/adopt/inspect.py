@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from onnx import TensorProto
 
 from export.adopt.adopt import Declared, model_input
-from export.adopt.choose import Attempt, Pictures, attempts
-from export.adopt.families import FAMILIES
+from export.adopt.choose import Attempt, Pictures, attempts, choose
 from export.adopt.foreign import Foreign
 from export.adopt.reading import said_shape
 from export.adopt.reference import decode, original
@@ -51,16 +50,17 @@ def describe(foreign: Foreign, declared: Declared, frames: list[Pixels]) -> list
     ]
     pictures = [letterbox_input(frame, model_input(foreign, declared))[0] for frame in frames] or [_noise(foreign)]
     fitting: list[tuple[int, Attempt]] = []
-    for name in FAMILIES if declared.head == "auto" else (declared.head,):
-        tried = list(_tried(foreign, declared, pictures, name))
+    by_classes = _tried(foreign, declared, pictures)
+    for number in range(len(by_classes[0][1])):
+        tried = [(classes, found[number]) for classes, found in by_classes]
         good = [(classes, attempt) for classes, attempt in tried if attempt.fault is None]
         fitting.extend(good)
-        for classes, attempt in good or tried[:1]:
-            if attempt.fault is None:
-                assert attempt.evidence is not None
-                lines.append(f"{name:10} fits with {classes} classes: {attempt.evidence.words}")
-            else:
-                lines.append(f"{name:10} no: {attempt.fault}")
+        for classes, attempt in good:
+            assert attempt.evidence is not None
+            lines.append(f"{attempt.family:10} fits with {classes} classes: {attempt.evidence.words}")
+        if not good:
+            nearest = max((attempt for _, attempt in tried), key=lambda attempt: attempt.near)
+            lines.append(f"{nearest.family:10} no: {nearest.fault}")
     if fitting and frames and foreign.channels == 3:
         lines += _levels(foreign, fitting[0][1], pictures)
     return [*lines, _advice(foreign, declared, fitting)]
@@ -71,11 +71,13 @@ def _some(names: tuple[str, ...], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _tried(foreign: Foreign, declared: Declared, pictures: Pictures, head: str) -> Iterator[tuple[int, Attempt]]:
-    """One family with the classes that are known, or with each number that the outputs allow."""
+def _tried(foreign: Foreign, declared: Declared, pictures: Pictures) -> list[tuple[int, tuple[Attempt, ...]]]:
+    """All heads, or the declared one, with the classes that are known, or with each number that the outputs allow."""
     known = len(declared.classes or foreign.class_names)
-    for classes in [known] if known else _possible_classes(foreign):
-        yield classes, attempts(foreign, declared.wanted(classes), pictures, head, declared.preprocessing)[0]
+    return [
+        (classes, attempts(foreign, declared.wanted(classes), pictures, declared.head, declared.preprocessing))
+        for classes in ([known] if known else _possible_classes(foreign))
+    ]
 
 
 def _possible_classes(foreign: Foreign) -> list[int]:
@@ -107,9 +109,13 @@ def _levels(foreign: Foreign, attempt: Attempt, pictures: Pictures) -> list[str]
 def _advice(foreign: Foreign, declared: Declared, fitting: list[tuple[int, Attempt]]) -> str:
     if not fitting:
         return "no head fits: see above what each lacks"
-    if len(fitting) > 1:
-        return f"more than one head fits; say which with --head, and name the classes: {_named(fitting)}"
     classes, attempt = fitting[0]
+    if any(count != classes for count, _ in fitting):
+        return f"more than one head fits; say which with --head, and name the classes: {_named(fitting)}"
+    try:
+        attempt = choose([item for _, item in fitting])
+    except ValueError as error:
+        return str(error)
     named = bool(declared.classes or foreign.class_names)
     need = "" if named else f" --classes NAME,NAME,... ({classes} of them)"
     return f"next: lineside export adopt MODEL.onnx OUT --head {attempt.family}{need} --frames FOLDER"

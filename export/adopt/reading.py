@@ -13,7 +13,15 @@ Anchors = tuple[tuple[tuple[float, float], ...], ...]
 
 
 class UnfitError(ValueError):
-    """The graph does not have the form of a family; says which piece is missing."""
+    """The graph does not have the form of a family; says which piece is missing.
+
+    Attributes:
+        near: how much of it was there; of several families' words those of the nearest are worth reading.
+    """
+
+    def __init__(self, words: str, *, near: int = 0) -> None:
+        super().__init__(words)
+        self.near = near
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

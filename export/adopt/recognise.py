@@ -6,11 +6,13 @@ found by walking from the outputs backwards to the nearest ones of the right for
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from export.adopt.cutting import constants
 from export.adopt.families import COCO_ANCHORS, STRIDES, Family, anchor_grid, point_grid
-from export.adopt.foreign import Foreign
+from export.adopt.foreign import Foreign, is_standard
 from export.adopt.queries import read_queries
 from export.adopt.reading import Anchors, Reading, UnfitError, Wanted, candidates, listed, said_outputs, table
 from lineside.areas import AnchorGrid
@@ -22,13 +24,26 @@ def read_as(foreign: Foreign, family: Family, wanted: Wanted) -> tuple[Reading, 
     Raises:
         UnfitError: with the missing piece.
     """
+    _refuse_plugins(foreign)
     grids = _grids(foreign, family, wanted)
     if family.areas == "queries":
         return read_queries(foreign, family, wanted, grids)
-    family = wanted.said_of(family)
-    if family.joint:
-        return (_joint(foreign, family, wanted, grids),)
-    return (_apart(foreign, family, wanted, grids),)
+    read = _joint if family.joint else _apart
+    if family.box == "cell" and wanted.box is None:
+        # YOLOX's exporter leaves boxes raw by default and decodes them when asked to.
+        decoded = dataclasses.replace(family, box="centre")
+        return tuple(read(foreign, wanted.said_of(item), wanted, grids) for item in (family, decoded))
+    return (read(foreign, wanted.said_of(family), wanted, grids),)
+
+
+def _refuse_plugins(foreign: Foreign) -> None:
+    """A plug-in behind the head is cut off; one before it leaves nothing that can be read."""
+    odd = sorted({f"{node.op_type} ({node.domain})" for node in foreign.model.graph.node if not is_standard(node)})
+    if odd and not any(len(foreign.shapes.get(name, ())) == 3 for name in foreign.upstream(*foreign.outputs)):
+        raise UnfitError(
+            f"the graph holds {', '.join(odd)} before its head, which is no operation of ONNX; export without plug-ins",
+            near=4,
+        )
 
 
 def _joint(foreign: Foreign, family: Family, wanted: Wanted, grids: dict[int, AnchorGrid]) -> Reading:
@@ -37,7 +52,7 @@ def _joint(foreign: Foreign, family: Family, wanted: Wanted, grids: dict[int, An
         found = table(foreign, name, columns, grids)
         if found:
             return Reading(family=family, grid=grids[found.rows], classes=wanted.classes, boxes=found, scores=found)
-    raise UnfitError(_why_no_table(foreign, family, wanted, columns, grids))
+    raise _no_table(foreign, family, wanted, columns, grids)
 
 
 def _apart(foreign: Foreign, family: Family, wanted: Wanted, grids: dict[int, AnchorGrid]) -> Reading:
@@ -58,27 +73,33 @@ def _apart(foreign: Foreign, family: Family, wanted: Wanted, grids: dict[int, An
     )
 
 
-def _why_no_table(foreign: Foreign, family: Family, wanted: Wanted, columns: int, grids: dict[int, AnchorGrid]) -> str:
+def _no_table(
+    foreign: Foreign, family: Family, wanted: Wanted, columns: int, grids: dict[int, AnchorGrid]
+) -> UnfitError:
     """The missing piece, as near as it can be named."""
     extra = 4 + family.objectness
-    for name in foreign.upstream(*foreign.outputs):
-        shape = foreign.shapes.get(name, ())
-        if len(shape) == 3 and shape[0] == 1:
-            for rows, seen in ((shape[1], shape[2]), (shape[2], shape[1])):
-                if rows in grids and name in foreign.outputs:
-                    more = "" if seen - extra - wanted.classes < 32 else " and mask coefficients, of a segmenter"
-                    return (
-                        f"{name} has {seen} columns, which is {extra} and {seen - extra} classes{more}, and"
-                        f" {wanted.classes} are named; name the classes in the order of the network's own list"
-                    )
     said = f"the outputs are {said_outputs(foreign)}"
-    if any(node.op_type in ("NonMaxSuppression", "TopK") or "NMS" in node.op_type for node in foreign.model.graph.node):
-        return (
+    operations = {node.op_type for node in foreign.model.graph.node}
+    chosen = any(kind == "TopK" or "NMS" in kind or "NonMax" in kind for kind in operations)
+    for name in foreign.outputs:
+        shape = foreign.shapes.get(name, ())
+        for rows, seen in ((shape[1], shape[2]), (shape[2], shape[1])) if len(shape) == 3 else ():
+            classes = seen - extra
+            if rows in grids and classes > 0 and not (chosen and 6 in shape):
+                masks = f" (or {classes - 32} and 32 mask coefficients of a segmenter)" if classes > 32 else ""
+                return UnfitError(
+                    f"{name} has {seen} columns, which is {classes} classes{masks}, and {wanted.classes} are named;"
+                    " name all, in the order of the network's own list",
+                    near=2,
+                )
+    if chosen:
+        return UnfitError(
             f"{said}; suppression or a choice of the best is baked in, and before it no tensor has {columns} columns"
             f" for {listed(grids)} areas, so that nobody can say from which area a detection came; export without it"
-            " (Ultralytics: nms=False)"
+            " (Ultralytics: nms=False)",
+            near=1,
         )
-    return (
+    return UnfitError(
         f"no tensor has {columns} columns for {listed(grids)} areas (an input of {foreign.width}x{foreign.height});"
         f" {said}; say --strides where the levels are others, or --tensors NAME where the head ends earlier"
     )

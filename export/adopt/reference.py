@@ -35,6 +35,8 @@ class Decoded:
     boxes: NDArray[np.float64]
     scores: NDArray[np.float64]
     areas: NDArray[np.int64]
+    objectness: NDArray[np.float64] | None = None
+    """(R,), where the family has one."""
 
 
 def original(foreign: Foreign, tensors: tuple[str, ...], preprocessing: Preprocessing) -> Original:
@@ -75,9 +77,11 @@ def decode(raw: Raw, reading: Reading, foreign: Foreign) -> Decoded:
     heads = scores[:, reading.first_class : reading.first_class + reading.classes]
     if family.scores == "logit":
         heads = _sigmoid(heads)
+    objectness = None
     if family.objectness:
-        objectness = scores[:, reading.first_class - 1 : reading.first_class]
-        heads = heads * (_sigmoid(objectness) if family.scores == "logit" else objectness)
+        objectness = scores[:, reading.first_class - 1]
+        objectness = _sigmoid(objectness) if family.scores == "logit" else objectness
+        heads = heads * objectness[:, None]
     if family.box == "cell":
         cells = _cells(reading.grid)
         boxes = np.concatenate([(boxes[:, :2] + cells[:, :2]) * cells[:, 2:], np.exp(boxes[:, 2:]) * cells[:, 2:]], 1)
@@ -89,7 +93,7 @@ def decode(raw: Raw, reading: Reading, foreign: Foreign) -> Decoded:
         areas = np.asarray(raw[reading.queries][0], np.int64)
     else:
         areas = np.asarray(reading.order or range(reading.rows), np.int64)
-    return Decoded(boxes=boxes, scores=heads, areas=areas)
+    return Decoded(boxes=boxes, scores=heads, areas=areas, objectness=objectness)
 
 
 def best(decoded: Decoded, top_k: int) -> dict[str, NDArray[np.generic]]:
@@ -122,7 +126,7 @@ def weigh(pictures: Sequence[Decoded], reading: Reading) -> Evidence:
 
     Scores must be probabilities, areas must exist, boxes must have sides, boxes must lie nearer to their own area
     than to another, and a family's own law must hold: a point lies in the box measured from it (YOLOv8), an anchor's
-    box is at most four times the anchor and its centre at most a cell away (YOLOv5).
+    box is at most four times the anchor and its centre at most a cell away (YOLOv5), objectness is 1 (YOLOv6).
     """
     boxes = np.concatenate([item.boxes for item in pictures])
     scores = np.concatenate([item.scores for item in pictures])
@@ -136,6 +140,13 @@ def weigh(pictures: Sequence[Decoded], reading: Reading) -> Evidence:
             words="",
             top=top,
         )
+    if reading.family.scores == "logit" and scores.min(initial=1.0) >= 0.5 and top <= 0.7311:
+        return Evidence(
+            fault=f"scores reach from {scores.min():.2f} to {top:.2f}, as probabilities do when they are taken for"
+            " logits; say --scores probability",
+            words="",
+            top=top,
+        )
     if areas.min(initial=0) < 0 or areas.max(initial=0) >= reading.grid.count:
         return Evidence(
             fault=f"areas reach from {areas.min()} to {areas.max()} and there are {reading.grid.count}",
@@ -145,6 +156,8 @@ def weigh(pictures: Sequence[Decoded], reading: Reading) -> Evidence:
     bent = float((boxes[:, 2:] < boxes[:, :2] - 1e-3).any(axis=1).mean())
     if bent > MOST_OUTSIDE:
         return Evidence(fault=f"{bent:.0%} of the boxes have a negative side", words="", top=top)
+    if reading.family.name == "yolov6" and not all(np.all(item.objectness == 1.0) for item in pictures):
+        return Evidence(fault="its objectness is not 1 everywhere, as YOLOv6 writes it", words="", top=top)
     priors = np.asarray(reading.grid.boxes(), np.float64)[areas]
     middle, own = (boxes[:, :2] + boxes[:, 2:]) / 2, (priors[:, :2] + priors[:, 2:]) / 2
     # Distances to one's own area and, as what chance would give, to that of another place.
