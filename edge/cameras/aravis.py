@@ -115,6 +115,8 @@ class _AravisFeatures:
     def write(self, name: str, value: Value) -> bool:
         if not self._device.has(name):
             return False
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a feature of whole numbers takes no "75.0", and one of real numbers takes "75"
         text = str(value).lower() if isinstance(value, bool) else str(value)
         try:
             self._device.write(name, text)

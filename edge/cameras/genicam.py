@@ -51,6 +51,7 @@ class GenicamCamera(Camera):
             raise CameraLostError(
                 f"kind 'genicam' needs harvesters: pip install 'lineside[genicam]' ({error})"
             ) from error
+        failures: tuple[type[Exception], ...] = (*self._errors, OSError, ValueError, AttributeError)
         try:
             self._producers = SharedProducers(producers(self._settings.producer))
             self._acquirer = self._producers.create(self._settings.serial, self._note_torn)
@@ -61,7 +62,7 @@ class GenicamCamera(Camera):
             self._acquirer.timeout_period_on_client_fetch_call = 1.0  # of calls that do not say; first, or it warns
             self._acquirer.timeout_period_on_update_event_data_call = _POLL_MILLISECONDS
             self._acquirer.start()
-        except (*self._errors, OSError, ValueError, AttributeError) as error:
+        except failures as error:
             self._close()
             raise CameraLostError(f"{type(error).__name__}: {error}") from error
         except BaseException:
