@@ -163,6 +163,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 pictures=pipeline.pictures,
                 slot=manager.slot,
                 swaps=manager.list,
+                models=manager,
             )
             panel_address = (await stack.enter_async_context(PanelServer(parts))).address
         metrics_address = ""

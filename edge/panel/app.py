@@ -25,6 +25,7 @@ from edge.panel.frames import Frames, parse_view
 from edge.panel.guard import Guard
 from edge.panel.hub import Hub
 from edge.panel.live import LivePage
+from edge.panel.models import WHY, Models, models_json, parse_rollback
 from edge.panel.parts import PanelParts
 from edge.panel.wire import LONGEST_BODY, Json, http_status, parse_claim, parse_feedback, refusal_json
 from lineside.reasons import ContractError, Reason
@@ -66,6 +67,8 @@ class _Panel:
                 Route("/api/frames/{frame_id}/picture", _told(self._picture)),
                 Route("/api/frames/{frame_id}/keep", _told(self._keep), methods=["POST"]),
                 Route("/api/feedback", _told(self._feedback), methods=["POST"]),
+                Route("/api/models", _told(self._models)),
+                Route("/api/models/rollback", _told(self._rollback), methods=["POST"]),
                 WebSocketRoute("/live", self._live),
                 Mount("/static", _Static(directory=STATIC)),
             ],
@@ -132,6 +135,28 @@ class _Panel:
                 return judging.record_json(reader, frame_id)
 
         return JSONResponse(await run_in_threadpool(keep))
+
+    async def _models(self, _: Request) -> Response:
+        return JSONResponse(self._models_json(self._models_of()))
+
+    async def _rollback(self, request: Request) -> Response:
+        """Back to the model before, if the one the operator saw still serves."""
+        operator, digest = parse_rollback(await _body(request))
+        actor = self._parts.operator_of(request, operator)
+        models = self._models_of()
+        if not self._parts.settings.rollback:
+            raise ContractError(Reason.ROLE, "this station's page may not go back ([panel] rollback); ask an engineer")
+        # The actor says that the name was claimed on a page: it must not pass for the station's own.
+        await run_in_threadpool(models.rollback, WHY, f"{actor} (panel)", only_from=digest)
+        return JSONResponse(self._models_json(models))
+
+    def _models_of(self) -> Models:
+        if self._parts.models is None:
+            raise ContractError(Reason.NO_MODEL, "this page knows nothing of the station's models")
+        return self._parts.models
+
+    def _models_json(self, models: Models) -> Json:
+        return models_json(models, may_roll_back=self._parts.settings.rollback)
 
     async def _feedback(self, request: Request) -> Response:
         feedback = parse_feedback(await _body(request))

@@ -10,6 +10,7 @@ from starlette.requests import HTTPConnection
 from edge.events import EventBus
 from edge.mentoring.log import MentoringLog
 from edge.models.slot import ModelSlot
+from edge.panel.models import Models
 from edge.panel.settings import PanelSettings
 from edge.pictures import LatestPictures
 from lineside.reasons import ContractError, Reason
@@ -32,6 +33,8 @@ class PanelParts:
     slot: ModelSlot
     swaps: Callable[[], Sequence[model_pb2.ModelStatus]] = tuple
     """Every package as it stands now, quickly: whether one is on probation or in shadow is shown."""
+    models: Models | None = None
+    """For the page's models and the way back; None: the page shows none."""
     identify: Identify | None = None
     """None: the name chosen on the page is believed, as far as the settings allow it."""
 

@@ -38,6 +38,8 @@ class PanelSettings(Settings):
     """Of all pictures on the page; what is kept in the log is never re-encoded."""
     queue_frames: int = Field(default=2000, ge=1, le=1_000_000)
     """How many of the newest frames in the log are looked through for detections to judge."""
+    rollback: bool = True
+    """Whether the page may let the model serve again that served before."""
     pages: int = Field(default=16, ge=1, le=1024)
     """Most pages open at once."""
     tls_certificate: Path | None = None

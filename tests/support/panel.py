@@ -22,6 +22,7 @@ from edge.mentoring.feedback import message_of
 from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selection
 from edge.mentoring.settings import MentoringSettings
+from edge.models.manager import ModelManager
 from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
 from edge.panel.settings import PanelSettings
@@ -66,6 +67,8 @@ class Line:
         self.slot = Slot()
         self.swaps: list[model_pb2.ModelStatus] = []
         """What the station's manager would tell of its models."""
+        self.models: ModelManager | None = None
+        """A real one, for the page's models."""
         self.packages = 0
         self.classes = classes
         self.number = 0
@@ -99,6 +102,7 @@ class Line:
             pictures=self.pictures,
             slot=self.slot,  # type: ignore[arg-type]
             swaps=lambda: self.swaps,
+            models=self.models,
         )
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), name="test-panel")

@@ -8,6 +8,7 @@ import { begin, say } from "./i18n.js";
 import { Judge } from "./judge.js";
 import { listen } from "./keys.js";
 import { Live } from "./live.js";
+import { Models } from "./models.js";
 import { Outbox } from "./outbox.js";
 import { Preferences } from "./preferences.js";
 import { Queue } from "./queue.js";
@@ -42,6 +43,7 @@ const preferences = new Preferences(setup, {
   camera: (name) => channel.camera(name),
 });
 speaker.operator = preferences.operator;
+const catalogue = new Models(() => speaker.operator);
 const editor = new Editor(speaker, {
   saidOfFrame: (frameId) => {
     queue.dropFrame(frameId);
@@ -110,6 +112,7 @@ function heard(now) {
     told.tell("note", say("new_model", { name: `${model.name} ${model.version}` }));
   }
   document.title = `${now.station} · Lineside`;
+  void catalogue.refresh();
   health();
 }
 
@@ -175,6 +178,7 @@ listen(null, {
   "+": () => judge.zoom(-1),
   "-": () => judge.zoom(1),
   F: () => void teach(),
+  M: () => catalogue.open(),
 });
 judge.show();
 health();

@@ -2,6 +2,7 @@
 // @ts-check
 import { byId, icon, make } from "./dom.js";
 import { say } from "./i18n.js";
+import { share } from "./models.js";
 
 /** @typedef {"good" | "warn" | "bad"} Level */
 /** @typedef {{level: Level, name: string, text: string, detail?: string}} Line */
@@ -71,15 +72,6 @@ function swapLines({ swap: { probation, shadow } }) {
     });
   }
   return lines;
-}
-
-/**
- * @param {number} some
- * @param {number} all
- * @returns {string}
- */
-function share(some, all) {
-  return all > 0 ? `${Math.round((100 * some) / all)} %` : "–";
 }
 
 /**

@@ -38,6 +38,15 @@
  *   counts: {PASS: number, REJECT: number, NO_VERDICT: number},
  *   recent: {sequence: number, verdict: string}[]}} Status
  */
+/**
+ * A model the station knows (edge/panel/models.py).
+ * @typedef {{name: string, version: string, digest: string, state: string, serving: boolean, since_unix_ms: number,
+ *   reason: string, message: string,
+ *   probation: {frames: number, alarms: number, errors: number, baseline_frames: number, baseline_alarms: number} | null,
+ *   shadow: {frames: number, wanted: number, pass_to_reject: number, reject_to_pass: number} | null,
+ *   replay: {done: number, total: number, finished: boolean, escapes: number, defects: number} | null}} ModelEntry
+ */
+/** @typedef {{models: ModelEntry[], way_back: ModelEntry | null, frozen: string, may_roll_back: boolean}} ModelsAnswer */
 /** @typedef {{operator: string, operators: string[], language: string}} Setup */
 /**
  * lineside.v1.Feedback in protobuf's JSON, names as in mentoring.proto.
