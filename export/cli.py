@@ -1,4 +1,4 @@
-"""`lineside export package|adopt|parity|keys|engine|replay|triton`: checkpoint to station. Parses and calls."""
+"""`lineside export package|show|diff|adopt|clicks|parity|keys|engine|replay|triton`: to the station."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from export.package_cli import add_diff, add_package, add_show, run_diff, run_package, run_show
 from lineside.reasons import ContractError
 
 _PICTURES = (".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -18,18 +19,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     package = verbs.add_parser("package", help="checkpoint to package: exported, compared, signed")
-    package.add_argument("checkpoint", type=Path, help="folder or file written by the training")
-    package.add_argument("out", type=Path, help="package folder to write")
-    package.add_argument("--name", required=True, help="model name, e.g. boards")
-    package.add_argument("--version", required=True, help="major.minor.patch")
-    package.add_argument(
-        "--frames", type=Path, required=True, help="folder of pictures as the camera takes them: the golden frames"
-    )
-    package.add_argument("--count", type=int, default=4, help="how many of them (%(default)s)")
-    package.add_argument("--threshold", type=float, help="for every class (default: the checkpoint's own, else 0.5)")
-    package.add_argument("--key", type=Path, help="private key that signs")
-    package.add_argument("--license", default="", help="SPDX expression for the weights")
-    package.add_argument("--replace", action="store_true", help="take the place of a package of that name")
+    add_package(package)
+    add_show(verbs.add_parser("show", help="what a package says of itself, and who signed it"))
+    add_diff(verbs.add_parser("diff", help="what changed from one package to another"))
     parity = verbs.add_parser("parity", help="does ONNX Runtime repeat the network, on golden and on other frames")
     parity.add_argument("package", type=Path, help="package folder")
     parity.add_argument("--frames", type=Path, help="folder of further pictures")
@@ -40,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     from export.adopt import cli as adopt
 
     adopt.add_arguments(verbs.add_parser("adopt", help=adopt.HELP))
+    adopt.add_click_arguments(verbs.add_parser("clicks", help=adopt.CLICKS_HELP))
     replay = verbs.add_parser("replay", help="may it serve? a candidate answers for all that operators have said")
     from export.replay.cli import add_arguments as add_replay_arguments
 
@@ -59,10 +52,13 @@ def main(arguments: Sequence[str]) -> int:
     given = _parser().parse_args(list(arguments))
     verbs: dict[str, Callable[[argparse.Namespace], int]] = {
         "package": _package,
+        "show": run_show,
+        "diff": run_diff,
         "parity": _parity,
         "keys": _keys,
         "replay": _replay,
         "adopt": _adopt,
+        "clicks": _clicks,
         "triton": _triton,
     }
     try:
@@ -85,29 +81,7 @@ def pictures_in(folder: Path) -> list[Path]:
 
 
 def _package(given: argparse.Namespace) -> int:
-    from rich.console import Console
-
-    from export.package import export_package
-    from lineside.pixels import decode
-
-    frames = [decode(path.read_bytes()) for path in pictures_in(given.frames)[: given.count]]
-    console = Console(stderr=True)
-    with console.status("starting") as status:
-        package = export_package(
-            given.checkpoint,
-            given.out,
-            name=given.name,
-            version=given.version,
-            golden_frames=frames,
-            thresholds=given.threshold,
-            private_key=given.key,
-            spdx_license=given.license,
-            replace=given.replace,
-            on_step=status.update,
-        )
-    signed = "signed" if given.key else "not signed"
-    print(f"{given.out}: {given.name} {given.version}, {signed}\n{package.digest}")
-    return 0
+    return run_package(given, pictures_in(given.frames))
 
 
 def _parity(given: argparse.Namespace) -> int:
@@ -149,6 +123,12 @@ def _keys(given: argparse.Namespace) -> int:
     print(f"{files.private}  keep it where packages are signed, and nowhere else")
     print(f"{files.public}  give it to the stations: models.trusted_keys in station.toml")
     return 0
+
+
+def _clicks(given: argparse.Namespace) -> int:
+    from export.adopt.cli import run_clicks
+
+    return run_clicks(given)
 
 
 def _adopt(given: argparse.Namespace) -> int:
