@@ -214,7 +214,7 @@ def _build(
         figures=made.figures,
         warnings=made.warnings,
     )
-    path = store.write(made.engine, record)
+    path = store.write(made.engine, record, made.runtime_cache)
     if made.timing_cache:
         store.write_timing(timing, made.timing_cache)
     return path, record

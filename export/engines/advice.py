@@ -14,41 +14,42 @@ _RULES: tuple[tuple[str, str], ...] = (
         "An output's size depends on the picture. Keep suppression outside the graph; fixed-size outputs only.",
     ),
     (
-        r"no importer registered|unsupported operator|plugin not found|op_name: |was not found in plugin registry",
+        r"no importer registered|unsupported|plugin not found|was not found in plugin registry",
         (
             "The builder does not know an operation of the graph. Export the network without it (the line above names"
             " it), or use a newer builder."
         ),
     ),
     (
-        r"zero.?point|asymmetric|quantiz|q/dq|qdq|scale .*positive",
+        r"zero.?point|asymmetric|quantiz|q/dq|qdq",
         (
             "The quantisation is of a form that this builder refuses. Both take symmetric signed 8-bit activations and"
             " weights without quantised biases: build from the fp32 package with --precision int8 --frames FOLDER."
         ),
     ),
     (
-        r"could not find any implementation|insufficient workspace|no valid tactic|some tactics do not have sufficient",
-        "No kernel fits. Give more --workspace-mb, or a smaller largest --batch.",
+        r"workspace limit|insufficient workspace|no tactics|could not find any implementation|sufficient memory",
+        "No kernel fits into the memory allowed. Give more --workspace-mb, or a smaller largest --batch.",
     ),
     (
-        r"out of ?memory|cannot allocate|bad_alloc|memory exhausted",
+        r"out ?of ?memory|cannot allocate|bad_alloc",
         "Memory ran out. Give less --workspace-mb and a smaller largest --batch, or build on another machine.",
     ),
     (
-        r"driver version is insufficient|cuda initialization failure|no cuda-capable|error code 35|cudaerror 35",
+        r"same (input )?types?|type mismatch|types? must match",
+        "Two tensors of different types meet. Convert the whole graph to fp16 or leave it fp32; no half of it.",
+    ),
+    (
+        r"in profile \d|and profile \d|optimization profile",
+        "The sizes do not fit the graph. Look at --batch; the package's input must be its graph's.",
+    ),
+    # Last: a machine without a GPU logs this beside every other fault.
+    (
+        r"driver version is insufficient|cuda initialization failure|no cuda-capable",
         (
             "There is no GPU driver here, or an old one. Build on the station, or with --builder tensorrt_rtx for a"
             " named capability."
         ),
-    ),
-    (
-        r"optimization profile|kmin|kopt|kmax|profile .*dimension",
-        "The batch sizes do not fit the graph. Look at --batch.",
-    ),
-    (
-        r"type mismatch|types? must match|same type|strongly typed",
-        "Two tensors of different types meet. Convert the whole graph to fp16 or leave it fp32; no half of it.",
     ),
 )
 _GENERAL = "What helps most often: another version of the builder, a smaller largest --batch, more --workspace-mb."

@@ -52,6 +52,8 @@ class Compiled:
     """The builder's own lines."""
     timing_cache: bytes
     """For the next build on this GPU; empty where the builder times nothing."""
+    runtime_cache: bytes
+    """Kernels compiled for this GPU, so that whoever serves starts at once; empty where there is no such GPU."""
 
 
 Compile = Callable[[Job, bytes, bytes, OnProgress], Compiled]
@@ -104,7 +106,8 @@ def compile_here(
     seconds = time.perf_counter() - started
     kept = bytes(config.get_timing_cache().serialize()) if cache is not None else b""
     warnings, figures = tuple(log.warnings), dict(log.figures)
-    layers, layers_from = _layers(tensorrt, data)
+    loaded = _load(tensorrt, data, job.target)
+    layers, layers_from = _layers(tensorrt, loaded)
     return Compiled(
         engine=data,
         seconds=seconds,
@@ -113,6 +116,7 @@ def compile_here(
         figures=figures,
         warnings=warnings,
         timing_cache=kept,
+        runtime_cache=_runtime_cache(tensorrt, loaded),
     )
 
 
@@ -133,19 +137,39 @@ def _timing_cache(tensorrt: TensorRt, config: Any, stored: bytes) -> Any:
     return cache
 
 
-def _layers(tensorrt: TensorRt, engine: bytes) -> tuple[tuple[Layer, ...], str]:
-    """The inspector's where there is a GPU to load the engine on, else what the builder logged of it."""
-    listing, trt = tensorrt.log.listing, tensorrt.module
-    if local_gpu() is not None:
-        loaded = trt.Runtime(tensorrt.log.sink).deserialize_cuda_engine(engine)
-        if loaded is not None:
-            text = loaded.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-            try:
-                return from_inspector(text), "engine inspector"
-            except ValueError as error:
-                _LOGGER.warning("the engine inspector's answer is not understood: %s", error)
-    found = from_log(listing)
+def _load(tensorrt: TensorRt, engine: bytes, target: str) -> Any:
+    """The engine on this machine's GPU, or None: there is none, or another. Not run here."""
+    gpu = local_gpu()
+    if gpu is None or gpu.capability != target:
+        return None
+    return tensorrt.module.Runtime(tensorrt.log.sink).deserialize_cuda_engine(engine)
+
+
+def _layers(tensorrt: TensorRt, loaded: Any) -> tuple[tuple[Layer, ...], str]:
+    """The inspector's where the engine could be loaded, else what the builder logged of it."""
+    if loaded is not None:
+        form = tensorrt.module.LayerInformationFormat.JSON
+        try:
+            return from_inspector(loaded.create_engine_inspector().get_engine_information(form)), "engine inspector"
+        except ValueError as error:
+            _LOGGER.warning("the engine inspector's answer is not understood: %s", error)
+    found = from_log(tensorrt.log.listing)
     return found, "builder's log" if found else ""
+
+
+def _runtime_cache(tensorrt: TensorRt, loaded: Any) -> bytes:
+    """RTX compiles kernels for the GPU where it serves; made here, on such a GPU, the first frame need not wait.
+
+    Not run here. A runtime refuses a cache of another GPU, version or driver by itself.
+    """
+    if loaded is None or tensorrt.times_kernels:
+        return b""
+    config = loaded.create_runtime_config()
+    cache = config.create_runtime_cache()
+    if not config.set_runtime_cache(cache) or loaded.create_execution_context(config) is None:
+        _LOGGER.warning("no runtime cache: %s", "; ".join(tensorrt.log.errors) or "the builder said nothing")
+        return b""
+    return bytes(cache.serialize())
 
 
 def _monitor(trt: Any, on_progress: OnProgress) -> Any:

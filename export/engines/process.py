@@ -2,7 +2,7 @@
 
 Parent and child speak by pipes alone, so there is no file to be left half:
     to the child    one line of JSON (the job), the graph, the timing cache; then the pipe stays open: a lifeline
-    to the parent   lines of JSON: progress, then the outcome; after a good one the engine and the timing cache
+    to the parent   lines of JSON: progress, then the outcome; after a good one the engine and the two caches
 The child stops when the lifeline ends, also because the parent was killed; a builder that does not listen is ended.
 """
 
@@ -90,8 +90,8 @@ def _converse(
         if "failed" in message:
             raise EngineBuildError(message["failed"])
         engine = child.stdout.read(message["engine_bytes"])
-        kept = child.stdout.read(message["cache_bytes"])
-        if len(engine) != message["engine_bytes"] or len(kept) != message["cache_bytes"]:
+        caches = [child.stdout.read(count) for count in message["cache_bytes"]]
+        if [len(engine), *map(len, caches)] != [message["engine_bytes"], *message["cache_bytes"]]:
             break
         return Compiled(
             engine=engine,
@@ -100,7 +100,8 @@ def _converse(
             layers_from=message["layers_from"],
             figures=message["figures"],
             warnings=tuple(message["warnings"]),
-            timing_cache=kept,
+            timing_cache=caches[0],
+            runtime_cache=caches[1],
         )
     if stopped:
         raise EngineCancelledError("the build was stopped; nothing was stored")
@@ -192,14 +193,14 @@ def _answer(answers: IO[bytes], job: Job, graph: bytes, cache: bytes, gone: thre
         return
     head = {
         "engine_bytes": len(made.engine),
-        "cache_bytes": len(made.timing_cache),
+        "cache_bytes": [len(made.timing_cache), len(made.runtime_cache)],
         "seconds": made.seconds,
         "layers": as_json(made.layers),
         "layers_from": made.layers_from,
         "figures": {**made.figures, "peak memory of the build": _peak_bytes()},
         "warnings": made.warnings,
     }
-    _send(answers, head, made.engine, made.timing_cache)
+    _send(answers, head, made.engine, made.timing_cache, made.runtime_cache)
 
 
 def _peak_bytes() -> int:

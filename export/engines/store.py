@@ -2,6 +2,7 @@
 
     NAME.engine   the engine; its time of change is when it was last asked for
     NAME.json     the record: key, size and SHA-256 of the engine, where it comes from, how it was built, its layers
+    NAME.runtime  kernels compiled from it for this machine's GPU (tensorrt_rtx, where there is one): code as well
     NAME.lock     while it is being built
     *.timing      kernel timings of one GPU and builder, which shorten the next build (not with tensorrt_rtx)
 
@@ -29,7 +30,7 @@ from export.engines.lock import is_held
 
 FORMAT_VERSION = 2
 _HALF_SECONDS = 3600.0
-_ENGINE, _RECORD, _LOCK, _TIMING, _NEW = ".engine", ".json", ".lock", ".timing", ".new"
+_ENGINE, _RECORD, _LOCK, _TIMING, _RUNTIME, _NEW = ".engine", ".json", ".lock", ".timing", ".runtime", ".new"
 
 
 class EngineRefusedError(Exception):
@@ -67,6 +68,8 @@ class Record:
     """Bytes by name, as the builder logged them."""
     warnings: tuple[str, ...] = ()
     """The builder's own lines."""
+    runtime_sha256: str = ""
+    """Of the kernels kept beside it; empty: there are none."""
 
     def to_json(self) -> bytes:
         """One document, sorted."""
@@ -174,20 +177,38 @@ class EngineStore:
             raise EngineRefusedError("foreign: it was built for another model, GPU or setting than its name says")
         return engine, record
 
-    def write(self, engine: bytes, record: Record) -> Path:
+    def read_runtime(self, record: Record) -> bytes:
+        """The kernels kept beside an engine; empty where there are none, or others than were stored."""
+        path = self.path(record.key).with_suffix(_RUNTIME)
+        try:
+            _check_kept(path)
+            kernels = path.read_bytes()
+        except (OSError, EngineRefusedError):
+            return b""
+        return kernels if hashlib.sha256(kernels).hexdigest() == record.runtime_sha256 else b""
+
+    def write(self, engine: bytes, record: Record, runtime: bytes = b"") -> Path:
         """Stores an engine whole or not at all: the record, which makes it one, is written last.
+
+        Args:
+            runtime: kernels compiled from it for this machine's GPU.
 
         Raises:
             ValueError: the record is another engine's.
         """
         if (record.size, record.sha256) != (len(engine), hashlib.sha256(engine).hexdigest()):
             raise ValueError("the record is not of this engine")
+        if runtime:
+            record = dataclasses.replace(record, runtime_sha256=hashlib.sha256(runtime).hexdigest())
         self._make_folder()
         path = self.path(record.key)
         for left in self.folder.glob(f".{path.stem}.*{_NEW}"):  # by one that was killed; the lock is ours
             left.unlink(missing_ok=True)
         path.with_suffix(_RECORD).unlink(missing_ok=True)
+        path.with_suffix(_RUNTIME).unlink(missing_ok=True)
         _replace(path, engine)
+        if runtime:
+            _replace(path.with_suffix(_RUNTIME), runtime)
         _replace(path.with_suffix(_RECORD), record.to_json())
         return path
 
@@ -229,8 +250,8 @@ class EngineStore:
 
     def remove(self, path: Path) -> None:
         """Deletes an engine, the record first, so that half of one is none."""
-        path.with_suffix(_RECORD).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+        for suffix in (_RECORD, _ENGINE, _RUNTIME):
+            path.with_suffix(suffix).unlink(missing_ok=True)
 
     def leftovers(self, now: float) -> Iterator[Path]:
         """What writers that were killed left: half files older than an hour, records without an engine, free locks.
@@ -241,9 +262,9 @@ class EngineStore:
         for half in self.folder.glob(f".*{_NEW}"):
             if now - half.stat().st_mtime > _HALF_SECONDS:
                 yield half
-        for record in self.folder.glob(f"*{_RECORD}"):
-            if not record.with_suffix(_ENGINE).exists():
-                yield record
+        for beside in (*self.folder.glob(f"*{_RECORD}"), *self.folder.glob(f"*{_RUNTIME}")):
+            if not beside.with_suffix(_ENGINE).exists():
+                yield beside
         for lock in self.folder.glob(f"*{_LOCK}"):
             if not is_held(lock):
                 yield lock

@@ -7,6 +7,7 @@ process of their own are in engines/test_process.py.
 from __future__ import annotations
 
 import functools
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,11 +19,13 @@ from support import packages
 from support.checkpoints import checkpoint, frames
 
 from export import build_engine as module
-from export.build_engine import BuiltEngine, Settings, build_engine
+from export.build_engine import BuiltEngine, Settings, build_engine, key_of
 from export.engines.compile import Compile, Compiled, compile_here
 from export.engines.gpu import Gpu
 from export.engines.key import BatchRange, EngineKey
+from export.engines.lock import exclusive
 from export.engines.store import EngineStore, new_record
+from export.engines.variants import variant_of
 from export.package import export_package
 from export.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
 from lineside.golden import unpack
@@ -265,6 +268,13 @@ def test_a_failed_build_tells_the_builders_own_words_and_what_to_do(
     assert list(store.folder.iterdir()) == []
 
 
+def test_a_workspace_that_is_too_small_is_told_as_such(
+    trained: Package, store: EngineStore, tensorrt: TensorRt
+) -> None:
+    with pytest.raises(EngineBuildError, match=r"(?s)built nothing.*workspace.*Give more --workspace-mb"):
+        build(trained, store, tensorrt, workspace_mb=1)
+
+
 def test_a_build_can_be_stopped_and_leaves_nothing(store: EngineStore, tensorrt: TensorRt, package: Package) -> None:
     with pytest.raises(EngineCancelledError, match="nothing was stored"):
         build_engine(package, store, tensorrt=tensorrt, compile_graph=here(tensorrt), on_progress=lambda *_: False)
@@ -298,6 +308,17 @@ def test_two_who_want_the_same_engine_build_it_once(store: EngineStore, tensorrt
     assert builds == ["one"]
     assert len(told) == 1
     assert sorted(result.reused for result in results) == [False, True]
+
+
+def test_whoever_does_not_want_to_wait_is_told_who_builds(
+    store: EngineStore, tensorrt: TensorRt, package: Package
+) -> None:
+    key = key_of(variant_of(package, None), tensorrt, Settings())
+    with (
+        exclusive(store.lock(key)),
+        pytest.raises(EngineBuildError, match=rf"process {os.getpid()} is at it already: this engine is being built"),
+    ):
+        build(package, store, tensorrt, wait=False)
 
 
 def test_a_target_that_it_does_not_know_is_answered_with_those_it_does(

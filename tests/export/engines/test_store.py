@@ -194,6 +194,23 @@ def test_a_writer_killed_at_any_step_leaves_nothing_half(tmp_path: Path) -> None
     assert steps >= 4
 
 
+def test_kernels_beside_an_engine_are_given_out_as_stored_or_not_at_all(tmp_path: Path) -> None:
+    store = EngineStore(tmp_path)
+    path = store.write(ENGINE, record(), b"kernels")
+    found = store.read(KEY)
+    assert found is not None
+    assert store.read_runtime(found[1]) == b"kernels"
+    path.with_suffix(".runtime").write_bytes(b"others")
+    assert store.read_runtime(found[1]) == b""
+    store.write(ENGINE, record())
+    again = store.read(KEY)
+    assert again is not None
+    assert store.read_runtime(again[1]) == b""
+    store.write(ENGINE, record(), b"kernels")
+    store.remove(path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_entries_come_by_time_of_use_and_name_what_has_no_record(tmp_path: Path) -> None:
     store = EngineStore(tmp_path)
     other = dataclasses.replace(KEY, target="SM120")
