@@ -48,7 +48,7 @@ def refuse_external_data(graph: bytes) -> None:
 def _walk(data: memoryview, kind: str, depth: int) -> None:
     if depth > _MAXIMUM_DEPTH:
         raise ContractError(Reason.PKG_MALFORMED, f"model.onnx is nested more than {_MAXIMUM_DEPTH} levels deep")
-    for field, value in _fields(data):
+    for field, value in fields(data):
         if kind == _TENSOR:
             if field == _EXTERNAL_DATA or (field == _DATA_LOCATION and value != 0):
                 raise ContractError(
@@ -66,7 +66,7 @@ def _walk(data: memoryview, kind: str, depth: int) -> None:
             _walk(value, _INSIDE[kind][field], depth + 1)
 
 
-def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Field number and value of one message: an int for varints, the bytes for strings and messages."""
     place, end = 0, len(data)
     while place < end:

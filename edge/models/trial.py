@@ -172,11 +172,14 @@ def try_package(folder: Path, backend_name: str, threads: int) -> None:
     from edge.backends import BackendError, open_backend
     from edge.models.checks import check_engine, check_golden
     from edge.models.external_data import refuse_external_data
+    from edge.models.graph_facts import check_class_names, refuse_nan_weights
     from lineside import golden
 
     package = read_package(folder)
     graph = package.read(GRAPH_NAME)
     refuse_external_data(graph)
+    check_class_names(graph, package.manifest)
+    refuse_nan_weights(graph)
     cases = golden.unpack(package.read(GOLDEN_NAME), package.manifest)
     try:
         with open_backend(backend_name, graph, threads=threads) as backend:
