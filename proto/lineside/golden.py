@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ ANCHOR_OUTPUTS = ("boxes", "scores", "classes", "areas")
 CELL_OUTPUTS = ("heat",)
 
 Arrays = Mapping[str, NDArray[np.generic]]
+_TORN = (ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+"""What numpy and zipfile raise on bytes that are no such file, or claim to be an enormous one."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,7 +68,7 @@ def unpack(data: bytes, manifest: model_pb2.PackageManifest) -> tuple[GoldenCase
                 )
                 for number in numbers
             )
-    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except _TORN as error:
         raise ContractError(Reason.PKG_MALFORMED, f"golden.npz cannot be read: {error}") from None
     if not cases:
         raise ContractError(Reason.PKG_MALFORMED, "golden.npz holds no case; at least one is needed")
