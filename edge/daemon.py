@@ -41,6 +41,7 @@ from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
 from edge.pipeline import Pipeline
 from edge.report import StationReporter
+from edge.service.cameras import CAMERA_STATES
 from edge.service.inspection import InspectionServicer
 from edge.service.judging import Judge
 from edge.service.models import ModelsServicer
@@ -55,12 +56,6 @@ from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2
 logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
-
-_CAMERA_STATES = {
-    CameraState.RUNNING: inspection_pb2.CAMERA_STATE_RUNNING,
-    CameraState.LOST: inspection_pb2.CAMERA_STATE_LOST,
-    CameraState.ENDED: inspection_pb2.CAMERA_STATE_ENDED,
-}
 
 
 def run(config: StationConfig) -> None:
@@ -233,7 +228,7 @@ def _tell_feedback(bus: EventBus) -> Callable[[FeedbackEvent, int], None]:
 
 def _tell_camera(bus: EventBus) -> Callable[[str, CameraState, str], None]:
     def tell(name: str, state: CameraState, message: str) -> None:
-        event = inspection_pb2.CameraEvent(camera=name, state=_CAMERA_STATES[state], message=message)
+        event = inspection_pb2.CameraEvent(camera=name, state=CAMERA_STATES[state], message=message)
         bus.publish(inspection_pb2.StationEvent(camera=event))
 
     return tell

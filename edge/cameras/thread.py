@@ -80,6 +80,8 @@ class CameraThread:
         self._camera = make()
         settings = self._camera.settings
         self.name = settings.name
+        self.kind = str(getattr(settings, "kind", ""))
+        """As in station.toml."""
         self.pace = self._camera.pace
         self._on_state = on_state
         self._period = 1.0 / settings.fps if settings.fps else None

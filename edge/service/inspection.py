@@ -10,6 +10,7 @@ import grpc
 from edge.cameras.thread import CameraThread
 from edge.events import EventBus
 from edge.inspection import Inspection
+from edge.service.cameras import camera_status
 from edge.service.guard import arrival_ns
 from edge.service.images import read_image
 from edge.service.in_order import InOrder
@@ -110,6 +111,15 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         inspection = camera.trigger(request.part_id, deadline_monotonic_ns=deadline_of(context))
         refuse_if_late(inspection)
         return inspection_pb2.TriggerResponse(result=inspection.to_message())
+
+    @contract_errors
+    def ListCameras(  # noqa: N802
+        self,
+        request: inspection_pb2.ListCamerasRequest,  # noqa: ARG002
+        context: grpc.ServicerContext,  # noqa: ARG002
+    ) -> inspection_pb2.ListCamerasResponse:
+        """The station's cameras as they are now."""
+        return inspection_pb2.ListCamerasResponse(cameras=[camera_status(camera) for camera in self._cameras.values()])
 
     def finish(self) -> None:
         """Ends the streams: what was read is answered, what was published is told, then DRAINING."""

@@ -236,6 +236,12 @@ class InspectionClient:
         with station_errors(self._target):
             return self._stub.Trigger(request, timeout=self._timeout).result
 
+    def cameras(self) -> list[inspection_pb2.CameraStatus]:
+        """The station's own cameras: how they are, and what they have done since it started."""
+        with station_errors(self._target):
+            answer = self._stub.ListCameras(inspection_pb2.ListCamerasRequest(), timeout=self._timeout)
+        return list(answer.cameras)
+
     def watch(
         self,
         *,

@@ -123,6 +123,32 @@ OUTPUT_STATE_LOST: OutputState.ValueType  # 3
 """The other side cannot be reached; the station goes on trying."""
 Global___OutputState: _TypeAlias = OutputState  # noqa: Y015
 
+class _CameraPace:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CameraPaceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CameraPace.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAMERA_PACE_UNSPECIFIED: _CameraPace.ValueType  # 0
+    CAMERA_PACE_STATION: _CameraPace.ValueType  # 1
+    """The station: in free run, and for each Trigger."""
+    CAMERA_PACE_CAMERA: _CameraPace.ValueType  # 2
+    """The camera itself; the station judges the newest picture."""
+    CAMERA_PACE_LINE: _CameraPace.ValueType  # 3
+    """A sensor wired to the camera; every picture is a part and is answered for."""
+
+class CameraPace(_CameraPace, metaclass=_CameraPaceEnumTypeWrapper):
+    """Who says when a camera takes a picture."""
+
+CAMERA_PACE_UNSPECIFIED: CameraPace.ValueType  # 0
+CAMERA_PACE_STATION: CameraPace.ValueType  # 1
+"""The station: in free run, and for each Trigger."""
+CAMERA_PACE_CAMERA: CameraPace.ValueType  # 2
+"""The camera itself; the station judges the newest picture."""
+CAMERA_PACE_LINE: CameraPace.ValueType  # 3
+"""A sensor wired to the camera; every picture is a part and is answered for."""
+Global___CameraPace: _TypeAlias = CameraPace  # noqa: Y015
+
 @_typing.final
 class RawImage(_message.Message):
     """Uncompressed pixels, rows from top to bottom without padding."""
@@ -880,3 +906,131 @@ class OutputEvent(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OutputEvent: _TypeAlias = OutputEvent  # noqa: Y015
+
+@_typing.final
+class ListCamerasRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCamerasRequest: _TypeAlias = ListCamerasRequest  # noqa: Y015
+
+@_typing.final
+class ListCamerasResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAMERAS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def cameras(self) -> _containers.RepeatedCompositeFieldContainer[Global___CameraStatus]:
+        """In the order of the station's configuration."""
+
+    def __init__(
+        self,
+        *,
+        cameras: _abc.Iterable[Global___CameraStatus] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cameras", b"cameras"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListCamerasResponse: _TypeAlias = ListCamerasResponse  # noqa: Y015
+
+@_typing.final
+class CameraStatus(_message.Message):
+    """One camera and its counts since the station started. `frames` is judged + the sum of bad, save at
+    most two frames in hand.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class BadEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CAMERA_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    PACE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    FRAMES_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
+    BAD_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    TRIGGERS_FIELD_NUMBER: _builtins.int
+    OPENED_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    LAST_UNIX_NS_FIELD_NUMBER: _builtins.int
+    camera: _builtins.str
+    kind: _builtins.str
+    """As in the station's configuration: folder, basler, ..."""
+    pace: Global___CameraPace.ValueType
+    state: Global___CameraState.ValueType
+    message: _builtins.str
+    """Why it is in that state; empty while it runs."""
+    frames: _builtins.int
+    """With an identity: pictures that came and, at the pace of the line, those known to be missing."""
+    judged: _builtins.int
+    """Brought to the model."""
+    missing: _builtins.int
+    """Pictures the camera took and the station never saw, by the camera's own numbers."""
+    triggers: _builtins.int
+    """Triggers taken up; refused ones are not counted."""
+    opened: _builtins.int
+    """Times it was opened; all but the first are reconnections."""
+    failed: _builtins.int
+    """Times it was lost or could not be opened."""
+    last_unix_ns: _builtins.int
+    """When the latest frame was taken. 0: none yet."""
+    @_builtins.property
+    def bad(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Never judged, by reason: IMAGE_BLACK, IMAGE_FROZEN, ..."""
+
+    def __init__(
+        self,
+        *,
+        camera: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        pace: Global___CameraPace.ValueType = ...,
+        state: Global___CameraState.ValueType = ...,
+        message: _builtins.str = ...,
+        frames: _builtins.int = ...,
+        judged: _builtins.int = ...,
+        bad: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        missing: _builtins.int = ...,
+        triggers: _builtins.int = ...,
+        opened: _builtins.int = ...,
+        failed: _builtins.int = ...,
+        last_unix_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bad", b"bad", "camera", b"camera", "failed", b"failed", "frames", b"frames", "judged", b"judged", "kind", b"kind", "last_unix_ns", b"last_unix_ns", "message", b"message", "missing", b"missing", "opened", b"opened", "pace", b"pace", "state", b"state", "triggers", b"triggers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CameraStatus: _TypeAlias = CameraStatus  # noqa: Y015

@@ -56,6 +56,11 @@ class InspectionStub:
                 request_serializer=lineside_dot_v1_dot_inspection__pb2.TriggerRequest.SerializeToString,
                 response_deserializer=lineside_dot_v1_dot_inspection__pb2.TriggerResponse.FromString,
                 _registered_method=True)
+        self.ListCameras = channel.unary_unary(
+                '/lineside.v1.Inspection/ListCameras',
+                request_serializer=lineside_dot_v1_dot_inspection__pb2.ListCamerasRequest.SerializeToString,
+                response_deserializer=lineside_dot_v1_dot_inspection__pb2.ListCamerasResponse.FromString,
+                _registered_method=True)
 
 
 class InspectionServicer:
@@ -87,7 +92,15 @@ class InspectionServicer:
 
     def Trigger(self, request, context):
         """Grabs a frame from one of the station's cameras now and judges it. The answer is about the
-        frame this call has triggered, never about an earlier one.
+        frame this call has triggered, never about an earlier one. A camera that sends by itself or is
+        triggered by a sensor refuses with CAMERA_MODE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListCameras(self, request, context):
+        """The station's own cameras: how they are, and what they have done since the station started.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +128,11 @@ def add_InspectionServicer_to_server(servicer, server):
                     servicer.Trigger,
                     request_deserializer=lineside_dot_v1_dot_inspection__pb2.TriggerRequest.FromString,
                     response_serializer=lineside_dot_v1_dot_inspection__pb2.TriggerResponse.SerializeToString,
+            ),
+            'ListCameras': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCameras,
+                    request_deserializer=lineside_dot_v1_dot_inspection__pb2.ListCamerasRequest.FromString,
+                    response_serializer=lineside_dot_v1_dot_inspection__pb2.ListCamerasResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -227,6 +245,33 @@ class Inspection:
             '/lineside.v1.Inspection/Trigger',
             lineside_dot_v1_dot_inspection__pb2.TriggerRequest.SerializeToString,
             lineside_dot_v1_dot_inspection__pb2.TriggerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCameras(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/lineside.v1.Inspection/ListCameras',
+            lineside_dot_v1_dot_inspection__pb2.ListCamerasRequest.SerializeToString,
+            lineside_dot_v1_dot_inspection__pb2.ListCamerasResponse.FromString,
             options,
             channel_credentials,
             insecure,

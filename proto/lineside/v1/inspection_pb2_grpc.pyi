@@ -54,8 +54,11 @@ class InspectionStub:
     """Everything the station decides, from now or from a sequence number."""
     Trigger: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.TriggerRequest, _inspection_pb2.TriggerResponse]
     """Grabs a frame from one of the station's cameras now and judges it. The answer is about the
-    frame this call has triggered, never about an earlier one.
+    frame this call has triggered, never about an earlier one. A camera that sends by itself or is
+    triggered by a sensor refuses with CAMERA_MODE.
     """
+    ListCameras: _grpc.UnaryUnaryMultiCallable[_inspection_pb2.ListCamerasRequest, _inspection_pb2.ListCamerasResponse]
+    """The station's own cameras: how they are, and what they have done since the station started."""
 
 @_typing.type_check_only
 class InspectionAsyncStub(InspectionStub):
@@ -74,8 +77,11 @@ class InspectionAsyncStub(InspectionStub):
     """Everything the station decides, from now or from a sequence number."""
     Trigger: _aio.UnaryUnaryMultiCallable[_inspection_pb2.TriggerRequest, _inspection_pb2.TriggerResponse]  # type: ignore[assignment]
     """Grabs a frame from one of the station's cameras now and judges it. The answer is about the
-    frame this call has triggered, never about an earlier one.
+    frame this call has triggered, never about an earlier one. A camera that sends by itself or is
+    triggered by a sensor refuses with CAMERA_MODE.
     """
+    ListCameras: _aio.UnaryUnaryMultiCallable[_inspection_pb2.ListCamerasRequest, _inspection_pb2.ListCamerasResponse]  # type: ignore[assignment]
+    """The station's own cameras: how they are, and what they have done since the station started."""
 
 class InspectionServicer(metaclass=_abc_1.ABCMeta):
     """Judges frames. Errors carry one of the contract's reasons (see lineside.reasons) in the status
@@ -115,7 +121,16 @@ class InspectionServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_inspection_pb2.TriggerResponse, _abc.Awaitable[_inspection_pb2.TriggerResponse]]:
         """Grabs a frame from one of the station's cameras now and judges it. The answer is about the
-        frame this call has triggered, never about an earlier one.
+        frame this call has triggered, never about an earlier one. A camera that sends by itself or is
+        triggered by a sensor refuses with CAMERA_MODE.
         """
+
+    @_abc_1.abstractmethod
+    def ListCameras(
+        self,
+        request: _inspection_pb2.ListCamerasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_inspection_pb2.ListCamerasResponse, _abc.Awaitable[_inspection_pb2.ListCamerasResponse]]:
+        """The station's own cameras: how they are, and what they have done since the station started."""
 
 def add_InspectionServicer_to_server(servicer: InspectionServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
