@@ -17,6 +17,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+from lineside.package import MANIFEST_NAME, parse_manifest
 from training.models.config import DetectorConfig
 from training.models.detector import Detector
 
@@ -100,7 +101,8 @@ def load(path: Path) -> Checkpoint:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no checkpoint of ours, is damaged, or is of a newer format.
+        ValueError: it is no checkpoint of ours, is damaged, or is of a newer format; or it is a package of a network
+            that others trained.
     """
     metadata = load_metadata(path)
     detector = Detector(metadata.config)
@@ -163,5 +165,19 @@ def write_atomically(target: Path, data: bytes) -> None:
 def _file(path: Path) -> Path:
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
+        _refuse_adopted(path)
         raise FileNotFoundError(f"no checkpoint at {path}: expected a .safetensors file or a folder with {FILE_NAME}")
     return file
+
+
+def _refuse_adopted(folder: Path) -> None:
+    """A package whose network others trained has no checkpoint, and never will: said instead of "not found"."""
+    if not (folder / MANIFEST_NAME).is_file():
+        return
+    manifest = parse_manifest((folder / MANIFEST_NAME).read_bytes())
+    if manifest.adoption.not_trainable:
+        raise ValueError(
+            f"{folder.name} cannot be trained further here: {manifest.adoption.not_trainable}. Its clicks teach all the"
+            " same: a network of ours, with --log and without --parent, or itself where it came from, with what"
+            " `lineside export clicks` writes"
+        )

@@ -46,7 +46,11 @@ def test_a_recipe_carries_its_name() -> None:
         ("transfer", "uncertain", {"feedback"}),
         ("transfer", "wrong_class", {"feedback"}),
         ("complete", "missed", {"whole_frames"}),
-        ("wrong_class", "recommended", {"whole_frames", "feedback", "agreed_boxes", "surroundings", "teacher"}),
+        (
+            "wrong_class",
+            "recommended",
+            {"whole_frames", "feedback", "agreed_boxes", "surroundings", "teacher", "crop", "healthy_new"},
+        ),
         ("recommended", "complete", {"feedback"}),
         ("recommended", "second_round", {"feedback"}),
         ("recommended", "third_round", {"feedback"}),

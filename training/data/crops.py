@@ -2,6 +2,7 @@
 
 Annotated pictures: any place, any turn, a little scaling; the assigner runs on what is left of the boxes.
 Mentored pictures: places on the grid, any turn under which the areas map onto each other; states are moved, never made.
+Loose ones are cut anywhere as well, and known boxes are assigned anew (`training.data.moved`).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from lineside.boxes import Boxes, area_of, clip
 from lineside.pixels import Pixels
 from training.data.augment import AugmentConfig, Turn, draw_turn
 from training.data.masks import assign_mask, cell_cover
+from training.data.moved import Window, moved
 from training.data.prepared import Annotated, Mentored, Prepared
 from training.losses.classification import ABSENT, PRESENT, UNKNOWN
 from training.models.config import DetectorConfig
@@ -35,6 +37,10 @@ class CropConfig:
     """Model pixels, a multiple of the stride; cut to the input where that is smaller."""
     focus: float = 0.7
     """Share of crops placed around something known: a defect, an answer. The rest are placed anywhere."""
+
+    loose: bool = False
+    """Whether mentored pictures too are cut at any place and a little scaled, as annotated ones are
+    (`training.data.moved`); False: on the grid, where every area keeps exactly what was said of it."""
 
     def __post_init__(self) -> None:
         if self.side < 8:
@@ -159,7 +165,50 @@ class Cropper:
                 centre = divmod(cell, columns)
         top = _place(generator, side, rows, None if centre is None else (centre[0], centre[0] + 1), (0, rows))
         left = _place(generator, side, columns, None if centre is None else (centre[1], centre[1] + 1), (0, columns))
+        if self.crop.loose:
+            return self._plan_loose(item, generator, turn, shapes, left, top)
         return lambda: self._cut_mentored(item, turn, shapes, left, top)
+
+    def _plan_loose(
+        self,
+        item: Mentored,
+        generator: np.random.Generator,
+        turn: Turn,
+        shapes: tuple[tuple[float, float], ...],
+        left: int,
+        top: int,
+    ) -> Callable[[], Crop]:
+        """The same place, a part of a cell beside it and a little larger or smaller."""
+        change = self.augment.scale
+        factor = float(np.exp(generator.uniform(-change, change))) if change and generator.random() < 0.5 else 1.0
+        height, width = item.pixels.shape[:2]
+        cut = min(round(self.side / factor), width, height)
+        middle = generator.integers(-self.stride // 2, self.stride // 2 + 1, 2) + (self.side - cut) // 2
+        x = int(np.clip(left * self.stride + middle[0], 0, width - cut))
+        y = int(np.clip(top * self.stride + middle[1], 0, height - cut))
+        return lambda: self._cut_loose(item, turn, shapes, Window(x=x, y=y, cut=cut, side=self.side))
+
+    def _cut_loose(self, item: Mentored, turn: Turn, shapes: tuple[tuple[float, float], ...], window: Window) -> Crop:
+        labels = moved(item, window, self.stride, len(shapes), self.head)
+        pixels = item.pixels[window.y : window.y + window.cut, window.x : window.x + window.cut]
+        if window.cut != self.side:
+            pixels = np.asarray(self._resized(pixels), np.uint8).reshape(self.side, self.side, -1)
+        side = self.side // self.stride
+        order = turn.shapes(shapes)
+        assert order is not None
+
+        def turned(values: NDArray[np.generic]) -> NDArray[np.generic]:
+            maps = values.reshape(side, side, len(shapes), -1)
+            return turn.pixels(maps)[:, :, order].reshape(side * side * len(shapes), -1)
+
+        return Crop(
+            pixels=np.asarray(turn.pixels(pixels), np.uint8),
+            states=np.asarray(turned(labels.states), np.int8),
+            spoken=np.asarray(turned(labels.spoken), bool)[:, 0],
+            targets=turn.boxes(np.asarray(turned(labels.targets), np.float32), self.side),
+            taught=np.asarray(turned(labels.taught), bool)[:, 0],
+            weights=np.asarray(turned(labels.weights), np.float32)[:, 0],
+        )
 
     def _cut_mentored(
         self, item: Mentored, turn: Turn, shapes: tuple[tuple[float, float], ...], left: int, top: int
@@ -167,7 +216,7 @@ class Cropper:
         rows, columns = item.pixels.shape[0] // self.stride, item.pixels.shape[1] // self.stride
         side = self.side // self.stride
 
-        def moved(values: NDArray[np.generic]) -> NDArray[np.generic]:
+        def cut(values: NDArray[np.generic]) -> NDArray[np.generic]:
             maps = values.reshape(rows, columns, len(shapes), -1)[top : top + side, left : left + side]
             order = turn.shapes(shapes)
             assert order is not None
@@ -175,15 +224,15 @@ class Cropper:
 
         weights = np.ones(side * side * len(shapes), np.float32)
         if item.weights is not None:
-            weights = np.asarray(moved(item.weights), np.float32)[:, 0]
+            weights = np.asarray(cut(item.weights), np.float32)[:, 0]
         x, y = left * self.stride, top * self.stride
-        targets = np.asarray(moved(item.targets), np.float32) - np.array([x, y, x, y], np.float32)
+        targets = np.asarray(cut(item.targets), np.float32) - np.array([x, y, x, y], np.float32)
         return Crop(
             pixels=np.asarray(turn.pixels(item.pixels[y : y + self.side, x : x + self.side]), np.uint8),
-            states=np.asarray(moved(item.states), np.int8),
-            spoken=np.asarray(moved(item.spoken), bool)[:, 0],
+            states=np.asarray(cut(item.states), np.int8),
+            spoken=np.asarray(cut(item.spoken), bool)[:, 0],
             targets=turn.boxes(targets, self.side),
-            taught=np.asarray(moved(item.taught), bool)[:, 0],
+            taught=np.asarray(cut(item.taught), bool)[:, 0],
             weights=weights,
         )
 

@@ -12,7 +12,7 @@ from training.recipes.paper import transfer
 
 def recommended(detector: DetectorConfig) -> TrainConfig:
     """Transfer, taught by single answers and by whole frames, asked where the model is not sure; a confirmed box is
-    taught as it lies, beside it is background, and a mean teacher finds what nobody was shown."""
+    taught as it lies and wherever it moves, beside it is background, and a mean teacher finds what nobody was shown."""
     plan = FeedbackPlan(
         gestures="classes",
         frames="healthy",
@@ -20,12 +20,15 @@ def recommended(detector: DetectorConfig) -> TrainConfig:
         show_to=SHOWN[1],
         show_again_from=SHOW_AGAIN_FROM,
     )
+    start = transfer(detector)
     return dataclasses.replace(
-        transfer(detector),
+        start,
         recipe="recommended",
         whole_frames=True,
         agreed_boxes=True,
         surroundings=True,
+        healthy_new=HEALTHY,
+        crop=dataclasses.replace(start.crop, loose=True),
         teacher=TeacherConfig(),
         feedback=plan,
     )
@@ -42,6 +45,8 @@ def full(detector: DetectorConfig) -> TrainConfig:
     )
 
 
+HEALTHY = 0.15
+"""Of the new frames drawn, how many are flagged healthy: by chance it would be half of them, which hold no defect."""
 SHOWN = (0.4, 0.9)
 """Scores between which operators are asked. A surer detection costs a click and teaches little; for the same time they
 answer detections below the threshold, among them defects the station would have let go."""
