@@ -9,27 +9,17 @@ buffers.
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Callable
 from typing import Any, Literal
-
-# A stream's trouble is told once, by the camera's state; FFmpeg's own lines would repeat it with every attempt.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 import numpy as np
 import pydantic
 
 from edge.cameras.checks import NETWORK_STREAM, SENSOR
-from edge.cameras.contract import (
-    Camera,
-    CameraLostError,
-    CameraSettings,
-    NoPictureError,
-    Pace,
-    Picture,
-)
+from edge.cameras.contract import Camera, CameraLostError, CameraSettings, NoPictureError, Pace, Picture
+from edge.cameras.ffmpeg import open_capture
 
 _JOIN_SECONDS = 2.0
 
@@ -93,18 +83,9 @@ class RtspCamera(StreamCamera):
         self._settings = settings
 
     def _open(self) -> None:
-        capture = cv2.VideoCapture()
-        capture.open(
-            self._settings.url,
-            cv2.CAP_FFMPEG,
-            [
-                cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-                round(self._settings.open_seconds * 900),  # before the driver thread's own limit
-                cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-                round(self._settings.picture_seconds * 1000),
-            ],
-        )
-        self._read(capture, f"the stream (given up after at most {self._settings.open_seconds:.0f} s)")
+        settings = self._settings
+        capture = open_capture(settings.url, open_seconds=settings.open_seconds, read_seconds=settings.picture_seconds)
+        self._read(capture, f"the stream (given up after at most {settings.open_seconds:.0f} s)")
 
 
 class V4l2Camera(StreamCamera):

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from edge.cameras.contract import BadPictureError, Camera, CameraEndedError, CameraLostError, CameraSettings, Picture
+from edge.cameras.ffmpeg import open_capture
 from lineside.reasons import Reason
 
 
@@ -33,15 +34,17 @@ class VideoCamera(Camera):
         self._number = 0
 
     def _open(self) -> None:
-        if not self._file.exists():
-            raise CameraLostError(f"there is no video {self._file}")
+        if not self._file.is_file():  # a pipe would not do: opening it may block for ever
+            raise CameraLostError(f"there is no video file {self._file}")
         self._rewind()
 
     def _rewind(self) -> None:
         """Opened anew: seeking to a frame is not exact in every container."""
         if self._capture is not None:
             self._capture.release()
-        self._capture = cv2.VideoCapture(str(self._file), cv2.CAP_FFMPEG)
+        self._capture = open_capture(
+            str(self._file), open_seconds=self.settings.open_seconds, read_seconds=self.settings.picture_seconds
+        )
         self._number = 0
         if not self._capture.isOpened():
             self._close()
