@@ -1,4 +1,4 @@
-"""`lineside export package|show|diff|adopt|clicks|parity|keys|engine|replay|triton`: to the station."""
+"""`lineside export package|show|diff|adopt|clicks|parity|quantise|keys|engine|replay|triton`: to the station."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from export.package_cli import add_diff, add_package, add_show, run_diff, run_package, run_show
+from export.parity_cli import add_parity, run_parity
 from lineside.reasons import ContractError
 
 _PICTURES = (".bmp", ".jpg", ".jpeg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -23,8 +24,10 @@ def _parser() -> argparse.ArgumentParser:
     add_show(verbs.add_parser("show", help="what a package says of itself, and who signed it"))
     add_diff(verbs.add_parser("diff", help="what changed from one package to another"))
     parity = verbs.add_parser("parity", help="does ONNX Runtime repeat the network, on golden and on other frames")
-    parity.add_argument("package", type=Path, help="package folder")
-    parity.add_argument("--frames", type=Path, help="folder of further pictures")
+    add_parity(parity)
+    from export.quantise import cli as quantise
+
+    quantise.add_arguments(verbs.add_parser("quantise", help=quantise.HELP))
     keys = verbs.add_parser("keys", help="make a P-256 key pair to sign packages with")
     keys.add_argument("folder", type=Path, help="where to write NAME.key and NAME.pub")
     keys.add_argument("--name", default="station", help="name of the pair (%(default)s)")
@@ -55,6 +58,7 @@ def main(arguments: Sequence[str]) -> int:
         "show": run_show,
         "diff": run_diff,
         "parity": _parity,
+        "quantise": _quantise,
         "keys": _keys,
         "replay": _replay,
         "adopt": _adopt,
@@ -85,35 +89,13 @@ def _package(given: argparse.Namespace) -> int:
 
 
 def _parity(given: argparse.Namespace) -> int:
-    from export.graph import DeployedGraph
-    from export.parity import compare_all, golden_cases, in_onnxruntime, in_torch
-    from lineside import golden
-    from lineside.package import GOLDEN_NAME, GRAPH_NAME, WEIGHTS_NAME, read_package
-    from lineside.pixels import decode
-    from training.checkpoint import load
+    return run_parity(given, pictures_in)
 
-    package = read_package(given.package)
-    manifest = package.manifest
-    infer = in_onnxruntime(package.read(GRAPH_NAME))
-    cases = golden.unpack(package.read(GOLDEN_NAME), manifest)
-    rows = [("golden cases, ONNX Runtime", len(cases), compare_all(cases, infer, manifest))]
-    if (given.package / WEIGHTS_NAME).exists():
-        package.read(WEIGHTS_NAME)
-        network = in_torch(
-            DeployedGraph(load(given.package / WEIGHTS_NAME).detector, top_k=manifest.anchors.top_k or 1)
-        )
-        rows.append(("golden cases, PyTorch", len(cases), compare_all(cases, network, manifest)))
-        if given.frames:
-            frames = [decode(path.read_bytes()) for path in pictures_in(given.frames)]
-            more = golden_cases(network, frames, manifest)
-            rows.append(("further frames, ONNX Runtime against PyTorch", len(more), compare_all(more, infer, manifest)))
-    elif given.frames:
-        raise ValueError(f"the package holds no {WEIGHTS_NAME}, so there is no network to compare further frames with")
-    print(f"allowed: score {manifest.parity.score:g}, box {manifest.parity.box:g} model pixels; TensorRT not run here")
-    for name, count, seen in rows:
-        verdict = seen.fault or "equal within tolerance"
-        print(f"{name}: {count} frames, score {seen.score:.2g}, box {seen.box:.2g}: {verdict}")
-    return 0 if all(seen.fault is None for _, _, seen in rows) else 1
+
+def _quantise(given: argparse.Namespace) -> int:
+    from export.quantise.cli import run
+
+    return run(given, pictures_in)
 
 
 def _keys(given: argparse.Namespace) -> int:

@@ -1,7 +1,8 @@
 """Does a runtime answer as the trained network does? Measured on golden frames, with the tolerance the package states.
 
-Beside the comparison stand three control experiments: the same frames squashed instead of letterboxed, with red and
-blue exchanged, and a runtime that answers nothing. Golden frames that cannot tell these from the truth prove nothing.
+Beside the comparison stand control experiments: the same frames prepared wrongly (export.faults), classes that come out
+one place off, and a runtime that answers nothing. Golden frames that cannot tell these from the truth prove nothing;
+`export.strength` sees to it that a package's frames can.
 """
 
 from __future__ import annotations
@@ -9,42 +10,35 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.faults import (
+    PREPARATIONS,
+    Images,
+    Prepare,
+    exchanged_input,
+    letterbox_input,
+    possible_faults,
+    squashed_input,
+)
 from export.graph import INPUT_NAME, DeployedGraph
 from lineside import golden
-from lineside.letterbox import Letterbox
-from lineside.pixels import Pixels, letterboxed, with_channels
+from lineside.pixels import Pixels
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
-Images = NDArray[np.uint8]
 Infer = Callable[[Images], Mapping[str, NDArray[np.generic]]]
 """Outputs by name, with the batch axis, for pictures (N, H, W, C)."""
-Prepare = Callable[[Pixels, model_pb2.ModelInput], Images]
 
-
-def letterbox_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:
-    """(1, H, W, C): a frame as the station puts it into the model."""
-    height, width = frame.shape[:2]
-    geometry = Letterbox(frame_width=width, frame_height=height, model_width=size.width, model_height=size.height)
-    return letterboxed(frame, geometry, channels=size.channels, padding=size.padding)[None]
-
-
-def squashed_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:
-    """(1, H, W, C): the frame stretched to the model's input; a fault that gives no error and less confidence."""
-    picture = with_channels(frame, size.channels)
-    stretched = cv2.resize(picture, (size.width, size.height), interpolation=cv2.INTER_AREA)
-    return np.asarray(stretched, np.uint8).reshape(1, size.height, size.width, size.channels)
-
-
-def exchanged_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:
-    """(1, H, W, C): letterboxed, with red and blue exchanged."""
-    other = np.ascontiguousarray(frame[:, :, ::-1]) if frame.ndim == 3 else frame
-    return letterbox_input(other, size)
+PROVIDERS: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "tensorrt-rtx": "NvTensorRTRTXExecutionProvider",
+}
+"""ONNX Runtime's names for what it runs a graph on. Only the first was run while this was written."""
 
 
 def in_torch(graph: DeployedGraph) -> Infer:
@@ -58,14 +52,37 @@ def in_torch(graph: DeployedGraph) -> Infer:
     return infer
 
 
-def in_onnxruntime(graph: bytes, *, threads: int = 1) -> Infer:
-    """The exported graph in ONNX Runtime on the processor."""
+def in_onnxruntime(graph: bytes, *, threads: int = 1, provider: str = "cpu", optimised: bool = True) -> Infer:
+    """The exported graph in ONNX Runtime.
+
+    Args:
+        graph: model.onnx.
+        threads: of the processor.
+        provider: one of PROVIDERS.
+        optimised: False: the operations one by one as they are written, nothing fused: another runtime, as it were.
+
+    Raises:
+        ValueError: this machine's ONNX Runtime has no such provider, or could not start it.
+    """
     import onnxruntime
 
+    offered = onnxruntime.get_available_providers()
+    wanted = PROVIDERS.get(provider)
+    if wanted is None or wanted not in offered:
+        here = [name for name, full in PROVIDERS.items() if full in offered]
+        raise ValueError(
+            f"ONNX Runtime does not run on {provider!r} here; it runs on {', '.join(here)}."
+            " A GPU takes the package onnxruntime-gpu and a driver"
+        )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(graph, options, providers=[wanted])
+    if wanted not in session.get_providers():
+        # It falls back to the processor without a word, and that would be compared with itself.
+        raise ValueError(f"ONNX Runtime could not start {provider!r} and fell back; is there a GPU and its driver?")
     names = [item.name for item in session.get_outputs()]
 
     def infer(images: Images) -> Mapping[str, NDArray[np.generic]]:
@@ -77,11 +94,34 @@ def in_onnxruntime(graph: bytes, *, threads: int = 1) -> Infer:
 def golden_cases(
     infer: Infer, frames: Sequence[Pixels], manifest: model_pb2.PackageManifest
 ) -> tuple[golden.GoldenCase, ...]:
-    """What the network answers for each frame."""
-    return tuple(
-        golden.GoldenCase(frame=frame, outputs=_single(infer(letterbox_input(frame, manifest.input))))
-        for frame in frames
-    )
+    """What the network answers for each frame, and what it would answer were the frame prepared wrongly.
+
+    An answer to a wrong picture is kept where it cannot be taken for the right one: it lies beyond twice the tolerance,
+    so that no runtime that keeps within the tolerance of the one can be within the tolerance of the other.
+    """
+    strict = twice_the_tolerance(manifest)
+    cases = []
+    for frame in frames:
+        right = _single(infer(letterbox_input(frame, manifest.input)))
+        wrong = {
+            fault: _single(infer(PREPARATIONS[fault](frame, manifest.input)))
+            for fault in possible_faults(manifest.input)
+        }
+        told = {
+            fault: outputs
+            for fault, outputs in wrong.items()
+            if golden.compare(right, outputs, strict).fault is not None
+        }
+        cases.append(golden.GoldenCase(frame=frame, outputs=right, faults=told))
+    return tuple(cases)
+
+
+def twice_the_tolerance(manifest: model_pb2.PackageManifest) -> model_pb2.PackageManifest:
+    """The manifest with a tolerance twice as wide."""
+    strict = model_pb2.PackageManifest()
+    strict.CopyFrom(manifest)
+    strict.parity.score, strict.parity.box = 2 * manifest.parity.score, 2 * manifest.parity.box
+    return strict
 
 
 def compare_all(
@@ -100,6 +140,17 @@ def compare_all(
     return golden.Agreement(score=score, box=box, fault=None)
 
 
+def explained(cases: Sequence[golden.GoldenCase], infer: Infer, manifest: model_pb2.PackageManifest) -> str | None:
+    """The first fault, and which known mistake it is; None: all cases are met."""
+    for number, case in enumerate(cases):
+        outputs = _single(infer(letterbox_input(case.frame, manifest.input)))
+        seen = golden.compare(case.outputs, outputs, manifest)
+        if seen.fault is not None:
+            cause = golden.diagnose(case, outputs, manifest)
+            return f"golden case {number}: {seen.fault}" + (f"; {cause}" if cause else "")
+    return None
+
+
 def require_parity(cases: Sequence[golden.GoldenCase], infer: Infer, manifest: model_pb2.PackageManifest) -> None:
     """Refuses a graph that does not answer as the network does.
 
@@ -114,16 +165,22 @@ def require_parity(cases: Sequence[golden.GoldenCase], infer: Infer, manifest: m
 def blind_spots(
     cases: Sequence[golden.GoldenCase], infer: Infer, manifest: model_pb2.PackageManifest
 ) -> tuple[str, ...]:
-    """Faults these cases would not notice: out of "squash", "exchanged colours", "silence"."""
-    blind = []
-    if compare_all(cases, infer, manifest, squashed_input).fault is None:
-        blind.append("squash")
-    if manifest.input.channels == 3 and compare_all(cases, infer, manifest, exchanged_input).fault is None:
-        blind.append("exchanged colours")
+    """Faults these cases would not notice in this runtime: keys of `golden.FAULTS`, "class order", "silence"."""
+    blind = [
+        fault
+        for fault in possible_faults(manifest.input)
+        if compare_all(cases, infer, manifest, PREPARATIONS[fault]).fault is None
+    ]
 
     def silent(images: Images) -> Mapping[str, NDArray[np.generic]]:
         return {name: np.zeros_like(values) for name, values in infer(images).items()}
 
+    def moved(images: Images) -> Mapping[str, NDArray[np.generic]]:
+        outputs = golden.with_moved_classes(_single(infer(images)), 1, len(manifest.classes))
+        return {name: values[None] for name, values in outputs.items()}
+
+    if len(manifest.classes) > 1 and compare_all(cases, moved, manifest).fault is None:
+        blind.append("class order")
     if compare_all(cases, silent, manifest).fault is None:
         blind.append("silence")
     return tuple(blind)
@@ -148,6 +205,26 @@ def _is_coloured(frame: Pixels) -> bool:
 
 def _single(outputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
     return {name: values[0] for name, values in outputs.items()}
+
+
+__all__ = [
+    "PROVIDERS",
+    "Images",
+    "Infer",
+    "Prepare",
+    "blind_spots",
+    "compare_all",
+    "exchanged_input",
+    "explained",
+    "golden_cases",
+    "in_onnxruntime",
+    "in_torch",
+    "letterbox_input",
+    "require_parity",
+    "squashed_input",
+    "twice_the_tolerance",
+    "with_witnesses",
+]
 
 
 @contextlib.contextmanager

@@ -90,10 +90,8 @@ def check_golden(
             raise ContractError(Reason.PKG_NAN, f"golden case {number}: the model answers with NaN or infinity")
         agreement = golden.compare(case.outputs, outputs, manifest)
         if agreement.fault is not None:
-            raise ContractError(
-                Reason.PKG_PARITY,
-                f"golden case {number}: {agreement.fault}; the graph does not do here what it was exported to do",
-            )
+            cause = golden.diagnose(case, outputs, manifest) or "the graph does not do here what it was exported to do"
+            raise ContractError(Reason.PKG_PARITY, f"golden case {number}: {agreement.fault}; {cause}")
         _check_indices(manifest, outputs)
         worst_score, worst_box = max(worst_score, agreement.score), max(worst_box, agreement.box)
     return golden.Agreement(score=worst_score, box=worst_box, fault=None)

@@ -3,6 +3,9 @@
 They travel in the package (golden.npz, plain arrays, no pickle). Whoever serves the graph runs them through his own
 letterbox and runtime and must meet the recorded outputs within the manifest's tolerance: a squashed picture, swapped
 colours or a runtime that answers nothing shows here and not on the line.
+
+Beside the right answer a case may hold what the network answers when the picture is prepared wrongly in a known way.
+Whoever serves and does not meet the right answer then learns which mistake is his.
 """
 
 from __future__ import annotations
@@ -26,13 +29,32 @@ Arrays = Mapping[str, NDArray[np.generic]]
 _TORN = (ValueError, KeyError, OSError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 """What numpy and zipfile raise on bytes that are no such file, or claim to be an enormous one."""
 
+# Told with one voice: as bytes, pixels of 0..1 and pixels by mean and deviation are nearly the same black picture.
+_NORMALISED = (
+    "the pixels are normalised before the graph (to 0..1, or by mean and deviation), which does that by itself and"
+    " takes bytes of 0..255"
+)
+FAULTS: Mapping[str, str] = {
+    "squash": "the picture is squashed to the model's input where it must be letterboxed",
+    "colours": "red and blue are exchanged; the model takes RGB",
+    "unit": _NORMALISED,
+    "standard": _NORMALISED,
+    "signed": "the pixels are taken as signed bytes or moved by 128; the graph takes 0..255",
+    "white": "every pixel arrives as 255; does the runtime convert the type of its input?",
+}
+"""Mistakes in what is put into the graph, and how to say them. The graph's answer to each may be in a golden case."""
+SILENCE = "the runtime answers nothing, whatever the picture"
+CLASS_ORDER = "the classes come out {0} place(s) too high: is their order, or a background class, another one here?"
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GoldenCase:
-    """frame: uint8 (h, w) or (h, w, 3) RGB. outputs: the graph's outputs for it without the batch axis."""
+    """frame: uint8 (h, w) or (h, w, 3) RGB. outputs: the graph's outputs for it without the batch axis. faults: the
+    outputs of wrongly prepared pictures, by fault; names out of FAULTS."""
 
     frame: NDArray[np.uint8]
     outputs: Arrays
+    faults: Mapping[str, Arrays] = dataclasses.field(default_factory=dict)
 
 
 def output_names(manifest: model_pb2.PackageManifest) -> tuple[str, ...]:
@@ -47,6 +69,9 @@ def pack(cases: Sequence[GoldenCase]) -> bytes:
         arrays[f"{number:03}.frame"] = case.frame
         for name, values in case.outputs.items():
             arrays[f"{number:03}.{name}"] = values
+        for fault, outputs in case.faults.items():
+            for name, values in outputs.items():
+                arrays[f"{number:03}.{fault}.{name}"] = values
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
@@ -64,7 +89,13 @@ def unpack(data: bytes, manifest: model_pb2.PackageManifest) -> tuple[GoldenCase
             numbers = sorted({key.partition(".")[0] for key in arrays.files})
             cases = tuple(
                 GoldenCase(
-                    frame=arrays[f"{number}.frame"], outputs={name: arrays[f"{number}.{name}"] for name in names}
+                    frame=arrays[f"{number}.frame"],
+                    outputs={name: arrays[f"{number}.{name}"] for name in names},
+                    faults={
+                        fault: {name: arrays[f"{number}.{fault}.{name}"] for name in names}
+                        for fault in FAULTS
+                        if f"{number}.{fault}.{names[0]}" in arrays
+                    },
                 )
                 for number in numbers
             )
@@ -109,6 +140,42 @@ def compare(expected: Arrays, actual: Arrays, manifest: model_pb2.PackageManifes
         return Agreement(score=difference, box=0.0, fault=fault)
     length = len(expected["scores"])
     return _compare_candidates(_candidates(expected), _candidates(actual), length, score_limit, box_limit)
+
+
+def diagnose(case: GoldenCase, actual: Arrays, manifest: model_pb2.PackageManifest) -> str | None:
+    """Which known mistake gives this answer, in words, where the answer is not the case's own; None: none of them.
+
+    Args:
+        case: what was asked.
+        actual: what the runtime answered, without the batch axis.
+        manifest: of the package.
+    """
+    if any(name not in actual for name in output_names(manifest)):
+        return None
+    if _is_silent(actual) and not _is_silent(case.outputs):
+        return SILENCE
+    for fault, outputs in case.faults.items():
+        if compare(outputs, actual, manifest).fault is None:
+            return FAULTS[fault]
+    count = len(manifest.classes)
+    for places in range(1, count):
+        if compare(case.outputs, with_moved_classes(actual, -places, count), manifest).fault is None:
+            return CLASS_ORDER.format(places)
+    return None
+
+
+def with_moved_classes(outputs: Arrays, places: int, count: int) -> dict[str, NDArray[np.generic]]:
+    """One picture's outputs with each of `count` classes taken for the one so many places behind it."""
+    moved = dict(outputs)
+    if "heat" in moved:
+        moved["heat"] = np.roll(moved["heat"], places, axis=-1)
+    else:
+        moved["classes"] = ((np.asarray(moved["classes"], np.int64) + places) % count).astype(np.int32)
+    return moved
+
+
+def _is_silent(outputs: Arrays) -> bool:
+    return not np.asarray(outputs["heat" if "heat" in outputs else "scores"]).any()
 
 
 Candidates = dict[tuple[int, int], tuple[float, NDArray[np.float64]]]
