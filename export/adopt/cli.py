@@ -1,4 +1,4 @@
-"""`lineside export adopt`: parses, calls, prints. Decides nothing."""
+"""`lineside export adopt` and `lineside export clicks`: parses, calls, prints. Decides nothing."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from export.adopt.families import COCO_ANCHORS, FAMILIES, parse_anchors
 if TYPE_CHECKING:
     from export.adopt.adopt import Declared
 
+CLICKS_HELP = "what operators said, as labels of a package's own head, to train that network elsewhere"
 HELP = "a detector that others trained (YOLO, RT-DETR, ... as ONNX) to a package"
 
 
@@ -163,3 +164,27 @@ def _classes(text: str | None) -> tuple[str, ...]:
     file = Path(text)
     names = file.read_text().splitlines() if "," not in text and file.is_file() else text.split(",")
     return tuple(name.strip() for name in names if name.strip())
+
+
+def add_click_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments of `lineside export clicks`."""
+    parser.add_argument("package", type=Path, help="package folder whose head is taught")
+    parser.add_argument("out", type=Path, help="folder to write")
+    parser.add_argument("--log", type=Path, required=True, help="folder of a mentoring log")
+    parser.add_argument("--replace", action="store_true", help="take the place of a folder of that name")
+
+
+def run_clicks(given: argparse.Namespace) -> int:
+    """Writes the labels; 0 done.
+
+    Raises:
+        ValueError, ContractError, OSError: as `export.adopt.clicks.write_clicks`.
+    """
+    from export.adopt.clicks import write_clicks
+    from lineside.package import read_package
+
+    written = write_clicks(read_package(given.package), given.log, given.out, replace=given.replace)
+    print(f"{given.out}: {written.frames} frames, {written.present} present, {written.absent} absent by an answer")
+    for why in written.skipped:
+        print(f"teaches nothing: {why}")
+    return 0

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from export.adopt.cutting import constants
+from export.adopt.cutting import constants, cut
 from export.adopt.families import COCO_ANCHORS, STRIDES, Family, anchor_grid, point_grid
 from export.adopt.foreign import Foreign, is_standard
 from export.adopt.queries import read_queries
@@ -24,7 +24,25 @@ def read_as(foreign: Foreign, family: Family, wanted: Wanted) -> tuple[Reading, 
     Raises:
         UnfitError: with the missing piece.
     """
-    _refuse_plugins(foreign)
+    odd = {f"{node.op_type} ({node.domain})" for node in foreign.model.graph.node if not is_standard(node)}
+    try:
+        readings = _readings(foreign, family, wanted)
+    except UnfitError as error:
+        if odd:
+            raise UnfitError(f"{error}; it also holds {', '.join(sorted(odd))}, no operation of ONNX", near=4) from None
+        raise
+    # A plug-in behind the head is cut off with all that follows; one before it cannot be.
+    before = {node.op_type for node in cut(foreign.model, readings[0].tensors).graph.node if not is_standard(node)}
+    if before:
+        raise UnfitError(
+            f"the graph holds {', '.join(sorted(before))} before its head, which is no operation of ONNX; export"
+            " without plug-ins",
+            near=4,
+        )
+    return readings
+
+
+def _readings(foreign: Foreign, family: Family, wanted: Wanted) -> tuple[Reading, ...]:
     grids = _grids(foreign, family, wanted)
     if family.areas == "queries":
         return read_queries(foreign, family, wanted, grids)
@@ -34,16 +52,6 @@ def read_as(foreign: Foreign, family: Family, wanted: Wanted) -> tuple[Reading, 
         decoded = dataclasses.replace(family, box="centre")
         return tuple(read(foreign, wanted.said_of(item), wanted, grids) for item in (family, decoded))
     return (read(foreign, wanted.said_of(family), wanted, grids),)
-
-
-def _refuse_plugins(foreign: Foreign) -> None:
-    """A plug-in behind the head is cut off; one before it leaves nothing that can be read."""
-    odd = sorted({f"{node.op_type} ({node.domain})" for node in foreign.model.graph.node if not is_standard(node)})
-    if odd and not any(len(foreign.shapes.get(name, ())) == 3 for name in foreign.upstream(*foreign.outputs)):
-        raise UnfitError(
-            f"the graph holds {', '.join(odd)} before its head, which is no operation of ONNX; export without plug-ins",
-            near=4,
-        )
 
 
 def _joint(foreign: Foreign, family: Family, wanted: Wanted, grids: dict[int, AnchorGrid]) -> Reading:

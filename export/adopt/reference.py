@@ -156,7 +156,7 @@ def weigh(pictures: Sequence[Decoded], reading: Reading) -> Evidence:
     bent = float((boxes[:, 2:] < boxes[:, :2] - 1e-3).any(axis=1).mean())
     if bent > MOST_OUTSIDE:
         return Evidence(fault=f"{bent:.0%} of the boxes have a negative side", words="", top=top)
-    if reading.family.name == "yolov6" and not all(np.all(item.objectness == 1.0) for item in pictures):
+    if reading.family.name == "yolov6" and any(np.any(np.asarray(item.objectness) != 1) for item in pictures):
         return Evidence(fault="its objectness is not 1 everywhere, as YOLOv6 writes it", words="", top=top)
     priors = np.asarray(reading.grid.boxes(), np.float64)[areas]
     middle, own = (boxes[:, :2] + boxes[:, 2:]) / 2, (priors[:, :2] + priors[:, 2:]) / 2

@@ -46,6 +46,8 @@ class Network(nn.Module):
 
     names: tuple[tuple[str, ...], tuple[str, ...]] = (("images",), ("output0",))
     """Of inputs and outputs."""
+    white = 1.0
+    """What level 255 is to it."""
 
     def __init__(self, columns: int, *, channels: int = 3, seed: int = 0) -> None:
         super().__init__()
@@ -59,15 +61,19 @@ class Network(nn.Module):
         )
         self.down = nn.ModuleList(nn.Conv2d(16, 16, 3, 2, 1) for _ in STRIDES[1:])
         self.heads = nn.ModuleList(nn.Conv2d(16, columns, 1) for _ in STRIDES)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight)
+                nn.init.zeros_(layer.bias)
         for head in self.heads:
-            nn.init.normal_(head.weight, std=0.8)
+            nn.init.normal_(head.weight, std=0.5)
         self.eval()
 
     def features(self, images: torch.Tensor) -> list[torch.Tensor]:
         """One map for each level."""
-        levels = [torch.tanh(self.stem(images))]
+        levels = [torch.tanh(self.stem(images * (2 / self.white) - 0.8))]
         for down in self.down:
-            levels.append(torch.tanh(down(levels[-1]) * 2))
+            levels.append(torch.tanh(down(levels[-1])))
         return levels
 
     def maps(self, images: torch.Tensor) -> list[torch.Tensor]:
@@ -149,6 +155,10 @@ class YoloV5(Network):
     def __init__(self, *, seed: int = 0) -> None:
         self.shapes = len(ANCHORS[0])
         super().__init__(self.shapes * (5 + len(CLASSES)), seed=seed)
+        for head in self.heads:
+            for first in range(4, head.out_channels, 5 + len(CLASSES)):
+                head.weight.data[first : first + 1 + len(CLASSES)] *= 3
+                head.bias.data[first : first + 1 + len(CLASSES)] = -1.5
         # As the exporter does: worked out beforehand for the input's size, and so constants of the graph.
         self.grids, self.anchor_grids = [], []
         for stride, shapes in zip(STRIDES, ANCHORS, strict=True):
@@ -189,13 +199,14 @@ class YoloV5(Network):
 class YoloX(Network):
     """(N, A, 5 + C): offset from the cell and logarithm of the sides, in strides; or decoded to pixels."""
 
+    white = 255.0
     names = (("images",), ("output",))
 
     def __init__(self, *, decoded: bool = False, seed: int = 0) -> None:
         super().__init__(5 + len(CLASSES), seed=seed)
         for head in self.heads:
             head.weight.data[:4] *= 0.2  # boxes of a trained network lie near their cells
-            loud(head, 4, bias=0.0)
+            loud(head, 4, gain=2.0, bias=-1.0)
         self.decoded = decoded
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -259,7 +270,7 @@ class RtDetr(Network):
         self.mix = nn.MultiheadAttention(16, 2, batch_first=True)
         nn.init.normal_(self.score.weight, std=1.0)
         nn.init.normal_(self.classify.weight, std=1.0)
-        loud(self.classify, 0, gain=2.0, bias=-1.0)
+        loud(self.classify, 0, gain=0.6, bias=-1.0)
         nn.init.normal_(self.offset.weight, std=0.1)
         self.learned = nn.Parameter(torch.rand(1, QUERIES, 16)) if learned else None
         self.eval()
@@ -318,7 +329,7 @@ class Deployed(nn.Module):
         return place - row * len(CLASSES), boxes.gather(1, row[..., None].expand(-1, -1, 4)), scores
 
 
-def loud(layer: nn.Conv2d | nn.Linear, first: int, gain: float = 6.0, bias: float = -3.0) -> None:
+def loud(layer: nn.Conv2d | nn.Linear, first: int, gain: float = 3.0, bias: float = -4.0) -> None:
     """Scores from this column on that differ much from place to place, most of them low."""
     layer.weight.data[first:] *= gain
     assert layer.bias is not None
