@@ -8,9 +8,6 @@ that was triggered; nothing is kept in between that could be mixed up.
 
 from __future__ import annotations
 
-import concurrent.futures
-import contextlib
-import dataclasses
 import logging
 import queue
 import threading
@@ -31,6 +28,7 @@ from edge.cameras.contract import (
 from edge.cameras.counts import CameraCounter, CameraCounts
 from edge.cameras.driver import DriverThread
 from edge.cameras.judging import BadFrame, Judge, JudgeBad, JudgeThread
+from edge.cameras.triggers import Trigger, Triggers
 from edge.frame import Frame
 from edge.inspection import Inspection
 from lineside.ids import new_frame_id
@@ -38,7 +36,6 @@ from lineside.reasons import ContractError, Reason
 
 logger = logging.getLogger(__name__)
 
-MOST_TRIGGERS_WAITING = 8
 FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 MOST_HANGING = 3
@@ -47,16 +44,6 @@ MOST_MISSING_TOLD = 256
 """Missing parts of one gap that each get their NO_VERDICT; a larger jump is a counter gone wrong."""
 _WAIT_SECONDS = 0.25
 _JOIN_SECONDS = 8.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Trigger:
-    part_id: str
-    deadline_monotonic_ns: int | None
-    answer: concurrent.futures.Future[Inspection]
-
-    def is_late(self) -> bool:
-        return self.deadline_monotonic_ns is not None and time.monotonic_ns() >= self.deadline_monotonic_ns
 
 
 class CameraThread:
@@ -87,9 +74,8 @@ class CameraThread:
         self._period = 1.0 / settings.fps if settings.fps else None
         self._counter = CameraCounter()
         self._judging = JudgeThread(self.name, judge, judge_bad, lambda: self._counter.add("judged"))
-        self._triggers: queue.Queue[_Trigger | None] = queue.Queue(MOST_TRIGGERS_WAITING)
+        self._triggers = Triggers(self.name)
         self._stopping = threading.Event()
-        self._accepting = threading.Lock()
         self._state = CameraState.UNSPECIFIED
         self._message = ""
         self._sequence = 0
@@ -126,8 +112,7 @@ class CameraThread:
     def stop(self) -> None:
         """Ends free run and refuses triggers with DRAINING; does not wait. Idempotent."""
         self._stopping.set()
-        with contextlib.suppress(queue.Full):  # then the thread is not waiting, and sees the event
-            self._triggers.put_nowait(None)
+        self._triggers.stop()
 
     def close(self, *, until_monotonic: float | None = None) -> None:
         """Stops, judges the frames in hand, closes the camera; idempotent.
@@ -166,29 +151,7 @@ class CameraThread:
                 Reason.CAMERA_MODE,
                 f"camera {self.name} is triggered by {by}; read its verdicts from Watch, or give it a software trigger",
             )
-        trigger = _Trigger(
-            part_id=part_id, deadline_monotonic_ns=deadline_monotonic_ns, answer=concurrent.futures.Future()
-        )
-        with self._accepting:  # none may slip in behind the thread's last look at the queue
-            if self._stopping.is_set():
-                raise _draining()
-            try:
-                self._triggers.put_nowait(trigger)
-            except queue.Full:
-                raise ContractError(
-                    Reason.QUEUE_FULL,
-                    f"{MOST_TRIGGERS_WAITING} triggers already wait for camera {self.name}; trigger more slowly",
-                ) from None
-        timeout = None
-        if deadline_monotonic_ns is not None:
-            timeout = max(0.0, (deadline_monotonic_ns - time.monotonic_ns()) / 1e9)
-        try:
-            return trigger.answer.result(timeout)
-        except concurrent.futures.TimeoutError:
-            trigger.answer.cancel()
-            raise ContractError(
-                Reason.DEADLINE, f"camera {self.name} did not answer in the caller's time; allow more"
-            ) from None
+        return self._triggers.ask(part_id, deadline_monotonic_ns)
 
     def _run(self) -> None:
         retry = FIRST_RETRY_SECONDS
@@ -196,13 +159,11 @@ class CameraThread:
             while not self._stopping.is_set():
                 retry = FIRST_RETRY_SECONDS if self._serve_until_it_fails() else min(2 * retry, LONGEST_RETRY_SECONDS)
                 ended = self._state is CameraState.ENDED
-                self._refuse_triggers_for(
-                    None if ended else retry, f"camera {self.name} {'has ended' if ended else 'is lost'}"
-                )
+                gone = f"camera {self.name} {'has ended' if ended else 'is lost'}"
+                self._triggers.refuse_for(None if ended else retry, ContractError(Reason.CAMERA_LOST, gone))
         finally:
-            with self._accepting:
-                self._stopping.set()
-                self._refuse_waiting(_draining())
+            self._stopping.set()
+            self._triggers.end()
             self._judging.end()
             if self._driver is not None:
                 self._driver.end()
@@ -267,17 +228,16 @@ class CameraThread:
                 continue
             trigger, wanted = None, True
             try:
-                if self._period is None:
-                    trigger = self._triggers.get()
-                else:
-                    # Never a burst to catch up: frames the camera had no time for were not taken.
-                    trigger = self._triggers.get(timeout=max(0.0, due - time.monotonic()))
-                wanted = trigger is not None and self._takes_up(trigger)  # None: woken to stop
+                trigger = self._triggers.take(None if self._period is None else max(0.0, due - time.monotonic()))
+                wanted = trigger is not None and trigger.taken_up(self.name)  # None: woken to stop
             except queue.Empty:
+                # Never a burst to catch up: frames the camera had no time for were not taken.
                 due = max(due + (self._period or 0.0), time.monotonic())
             if not wanted:
                 self._judging.give_back()
                 continue
+            if trigger is not None:
+                self._counter.add("triggers")
             try:
                 self._take(driver, trigger, None)
             except BaseException as error:
@@ -311,18 +271,7 @@ class CameraThread:
             if stale and time.monotonic() - news > stale:
                 raise CameraLostError(f"no new picture for {stale:.1f} s")
 
-    def _takes_up(self, trigger: _Trigger) -> bool:
-        if not trigger.answer.set_running_or_notify_cancel():
-            return False
-        if trigger.is_late():
-            trigger.answer.set_exception(
-                ContractError(Reason.DEADLINE, f"the caller's time was over before camera {self.name} was free")
-            )
-            return False
-        self._counter.add("triggers")
-        return True
-
-    def _take(self, driver: DriverThread, trigger: _Trigger | None, seconds: float | None) -> bool:
+    def _take(self, driver: DriverThread, trigger: Trigger | None, seconds: float | None) -> bool:
         """One picture on its way to the judge; whether it shows anything new. What it raises has left the place in
         the judge's hand unused."""
         unix_ns, monotonic_ns = time.time_ns(), time.monotonic_ns()
@@ -396,26 +345,6 @@ class CameraThread:
             logger.warning("camera %s, picture %d: %s", self.name, self._sequence + 1, error)
         self._bad_in_a_row += 1
 
-    def _refuse_triggers_for(self, seconds: float | None, why: str) -> None:
-        """Answers triggers with CAMERA_LOST for so long, or until the thread is to stop."""
-        until = None if seconds is None else time.monotonic() + seconds
-        while not self._stopping.is_set():
-            try:
-                trigger = self._triggers.get(timeout=None if until is None else max(0.0, until - time.monotonic()))
-            except queue.Empty:
-                return
-            if trigger is not None and trigger.answer.set_running_or_notify_cancel():
-                trigger.answer.set_exception(ContractError(Reason.CAMERA_LOST, why))
-
-    def _refuse_waiting(self, error: ContractError) -> None:
-        while True:
-            try:
-                trigger = self._triggers.get_nowait()
-            except queue.Empty:
-                return
-            if trigger is not None and trigger.answer.set_running_or_notify_cancel():
-                trigger.answer.set_exception(error)
-
     def _change(self, state: CameraState, message: str) -> None:
         self._message = message
         if state is self._state:
@@ -424,7 +353,3 @@ class CameraThread:
         level = logging.WARNING if state is CameraState.LOST else logging.INFO
         logger.log(level, "camera %s: %s%s", self.name, state.name.lower(), f", {message}" if message else "")
         self._on_state(self.name, state, message)
-
-
-def _draining() -> ContractError:
-    return ContractError(Reason.DRAINING, "the station is shutting down; call again when it is back")

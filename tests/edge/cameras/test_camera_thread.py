@@ -197,7 +197,7 @@ def test_too_many_triggers_are_refused_and_one_whose_time_is_over_takes_no_pictu
     line.judged.get(timeout=SECONDS)  # the first is being judged
     while line.thread.counts.frames < FRAMES_IN_HAND:  # the second has been taken
         time.sleep(0.001)
-    for _ in range(camera_thread.MOST_TRIGGERS_WAITING):
+    for _ in range(MOST_TRIGGERS_WAITING):
         with pytest.raises(ContractError, match="DEADLINE"):
             line.thread.trigger(deadline_monotonic_ns=time.monotonic_ns())
     with pytest.raises(ContractError, match="QUEUE_FULL"):

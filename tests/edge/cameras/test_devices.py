@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import subprocess
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,25 @@ def test_a_server_that_takes_the_connection_and_never_answers_is_given_up_in_tim
         with pytest.raises(CameraLostError, match="given up after at most 1 s"):
             camera.open()
         assert time.monotonic() - begun < 5
+
+
+def test_a_stream_that_does_not_answer_only_delays_the_others() -> None:
+    """OpenCV opens one at a time; the one that has to wait says so instead of hanging."""
+    with RtspServer(colour, silent=True) as silent, RtspServer(colour, fps=50) as sound:
+        stuck = camera_for({"kind": "rtsp", "url": silent.url, "open_seconds": 2})
+
+        def wait_in_vain() -> None:
+            with contextlib.suppress(CameraLostError):
+                stuck.open()
+
+        waits = threading.Thread(target=wait_in_vain)
+        waits.start()
+        time.sleep(0.3)
+        with pytest.raises(CameraLostError, match="another stream is being opened"):
+            camera_for({"kind": "rtsp", "url": sound.url, "open_seconds": 1}).open()
+        waits.join(SECONDS)
+        with camera_for({"kind": "rtsp", "url": sound.url, "open_seconds": 5}) as camera:
+            assert camera.grab().pixels.size
 
 
 def test_the_password_of_a_stream_is_told_to_nobody() -> None:
