@@ -74,11 +74,16 @@ def _keys(folder: Path, name: str) -> int:
 
 def _check(file: Path) -> int:
     from edge.config import load_config
+    from edge.outputs.board import check
 
     config = load_config(file)
+    outputs = ", ".join(check(config.outputs)) or "none"
     cameras = ", ".join(camera.name for camera in config.cameras) or "none"
     recipes = ", ".join(recipe.name for recipe in config.recipes) or "none"
-    print(f"{file}: station {config.station.name}, cameras: {cameras}; recipes: {recipes}; all keys are known")
+    print(
+        f"{file}: station {config.station.name}, cameras: {cameras}; recipes: {recipes}; outputs: {outputs}; "
+        "all keys are known"
+    )
     return 0
 
 

@@ -18,6 +18,7 @@ from edge.frame import is_camera_name
 from edge.mentoring.settings import MentoringSettings
 from edge.metrics.settings import MetricsSettings
 from edge.models.settings import ModelsSettings
+from edge.outputs.settings import OutputsSettings
 from edge.panel.settings import PanelSettings
 from edge.service.server import GrpcSettings
 from edge.settings import Settings
@@ -61,6 +62,7 @@ class StationConfig(Settings):
     models: ModelsSettings = ModelsSettings()
     panel: PanelSettings = PanelSettings()
     metrics: MetricsSettings = MetricsSettings()
+    outputs: OutputsSettings = OutputsSettings()
     cameras: tuple[AnyCameraSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()
 
@@ -73,6 +75,11 @@ class StationConfig(Settings):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{what}: name {twice[0]!r} is there twice; every one needs its own")
+        return self
+
+    @pydantic.model_validator(mode="after")
+    def _outputs_have_cameras(self) -> StationConfig:
+        self.outputs.check([camera.name for camera in self.cameras])
         return self
 
     @property

@@ -14,7 +14,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
@@ -37,6 +37,9 @@ from edge.mentoring.selection import Selector
 from edge.metrics.models import ModelCounters, ModelGauges
 from edge.metrics.server import MetricsServer
 from edge.models.manager import ModelManager
+from edge.outputs.board import Outputs
+from edge.outputs.contract import OutputState
+from edge.outputs.metrics import OutputMetrics
 from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
 from edge.pipeline import Pipeline
@@ -56,6 +59,12 @@ from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2
 logger = logging.getLogger(__name__)
 
 Part = TypeVar("Part")
+
+_OUTPUT_STATES = {
+    OutputState.WAITING: inspection_pb2.OUTPUT_STATE_WAITING,
+    OutputState.CONNECTED: inspection_pb2.OUTPUT_STATE_CONNECTED,
+    OutputState.LOST: inspection_pb2.OUTPUT_STATE_LOST,
+}
 
 
 def run(config: StationConfig) -> None:
@@ -167,6 +176,18 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             registry.register(ModelGauges(manager.list, lambda: manager.frozen, reporter))
             metrics_address = (await _enter(stack, MetricsServer(config.metrics, registry))).address
         await _enter(stack, CameraGroup(cameras))
+        outputs = await _enter(
+            stack,
+            Outputs(
+                station=config.station.name,
+                settings=config.outputs,
+                triggers={name: _trigger(camera) for name, camera in cameras.items()},
+                able=_able(cameras, manager),
+                bus=bus,
+                on_state=_tell_output(bus, grpc_server),
+            ),
+        )
+        registry.register(OutputMetrics(outputs.threads))
         await _enter(
             stack,
             run_file(
@@ -179,6 +200,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                     "feedback": router.endpoint,
                     "panel": panel_address,
                     "metrics": metrics_address,
+                    "outputs": outputs.addresses,
                     "ready": True,
                 },
             ),
@@ -232,6 +254,31 @@ def _tell_camera(bus: EventBus) -> Callable[[str, CameraState, str], None]:
         bus.publish(inspection_pb2.StationEvent(camera=event))
 
     return tell
+
+
+def _tell_output(bus: EventBus, server: GrpcServer) -> Callable[[str, OutputState, str], None]:
+    def tell(name: str, state: OutputState, message: str) -> None:
+        server.output_connected(name, state is OutputState.CONNECTED)
+        event = inspection_pb2.OutputEvent(output=name, state=_OUTPUT_STATES[state], message=message)
+        bus.publish(inspection_pb2.StationEvent(output=event))
+
+    return tell
+
+
+def _trigger(camera: CameraThread) -> Callable[[str, int], Inspection]:
+    return lambda part_id, deadline: camera.trigger(part_id, deadline_monotonic_ns=deadline)
+
+
+def _able(cameras: Mapping[str, CameraThread], manager: ModelManager) -> Callable[[str], str]:
+    """Why a PLC would trigger this camera in vain; a camera of line PCs is theirs to know."""
+
+    def able(name: str) -> str:
+        camera = cameras.get(name)
+        if camera is not None and camera.state is not CameraState.RUNNING:
+            return f"camera {name} is not running"
+        return "" if manager.slot.serving is not None else "there is no model"
+
+    return able
 
 
 def _judge(pipeline: Pipeline) -> Callable[[Frame, int | None], Inspection]:

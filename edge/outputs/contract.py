@@ -25,8 +25,8 @@ class OutputLostError(Exception):
     """The other side cannot be reached, or has gone; says what was tried. The output is started again after a while."""
 
 
-class MissingPackageError(ImportError):
-    """A library is not installed; says which extra has it."""
+class MissingPackageError(ValueError):
+    """The configuration asks for an output whose library is not installed; says which extra has it."""
 
     def __init__(self, output: str, package: str) -> None:
         super().__init__(

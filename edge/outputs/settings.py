@@ -121,6 +121,8 @@ class MqttSettings(OutputSettings):
     """Of the broker."""
     port: int = Field(default=1883, ge=1, le=65535)
     """8883 is usual with TLS."""
+    version: Literal["5", "3.1.1"] = "5"
+    """Of MQTT. Before 5 a broker cannot be told when a result is too old to be delivered."""
     topic: str = "lineside"
     """First part of all topics; the station's name follows."""
     qos: Literal[0, 1, 2] = 1

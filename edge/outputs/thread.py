@@ -27,9 +27,11 @@ FIRST_RETRY_SECONDS = 0.5
 LONGEST_RETRY_SECONDS = 30.0
 LOOK_SECONDS = 0.25
 """How often cameras and model are asked whether they are there."""
-_START_SECONDS = 30.0
+_START_SECONDS = 120.0
 _JOIN_SECONDS = 10.0
 _FEED_SECONDS = 0.5
+_LAST_WORD_SECONDS = 0.3
+"""So long a PLC may still read that the station is stopping."""
 
 OnState = Callable[[str, OutputState, str], None]
 
@@ -60,7 +62,7 @@ class OutputThread:
         self._reported = threading.Lock()
         self._listens: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._main: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Event | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"output {self.name}", daemon=True)
         self._feeder = threading.Thread(target=self._feed, name=f"output {self.name} events", daemon=True)
@@ -97,10 +99,10 @@ class OutputThread:
     def close(self) -> None:
         """Answers what is at work with NO_VERDICT, tells the other side, ends the threads; idempotent."""
         self._stopping.set()
-        loop, main = self._loop, self._main
-        if loop is not None and main is not None:
+        loop, leaving = self._loop, self._leaving
+        if loop is not None and leaving is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
-                loop.call_soon_threadsafe(main.cancel)
+                loop.call_soon_threadsafe(leaving.set)
         for thread in (self._thread, self._feeder):
             if thread.ident is not None:
                 thread.join(_JOIN_SECONDS)
@@ -120,8 +122,6 @@ class OutputThread:
     def _run(self) -> None:
         try:
             asyncio.run(self._supervise())
-        except asyncio.CancelledError:
-            pass
         except Exception as error:
             if not self._listens.done():
                 self._listens.set_exception(error)
@@ -135,18 +135,27 @@ class OutputThread:
                 channel.join()
 
     async def _supervise(self) -> None:
-        self._loop, self._main = asyncio.get_running_loop(), asyncio.current_task()
+        self._leaving = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         if self._stopping.is_set():
             return
         for channel in self.channels:
             channel.open(f"output {self.name}")
         looking = asyncio.create_task(self._look())
+        serving = asyncio.create_task(self._serve_again_and_again())
+        leaving = asyncio.create_task(self._leaving.wait())
         try:
-            await self._serve_again_and_again()
-        finally:
-            looking.cancel()
+            await asyncio.wait((serving, leaving), return_when=asyncio.FIRST_COMPLETED)
             for channel in self.channels:
                 channel.close()
+            if not serving.done() and self._state is OutputState.CONNECTED:
+                await asyncio.sleep(_LAST_WORD_SECONDS)
+        finally:
+            for task in (looking, leaving, serving):
+                task.cancel()
+            await asyncio.wait((looking, leaving, serving), timeout=_JOIN_SECONDS / 2)
+        if serving.done() and not serving.cancelled():
+            serving.result()
 
     async def _serve_again_and_again(self) -> None:
         served = Served(station=self._station, channels=self.channels, report=self.report, listening=self._is_listening)

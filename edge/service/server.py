@@ -172,6 +172,13 @@ class GrpcServer:
             for service in ("", *self._judging_services):
                 self._health.set(service, answer)
 
+    def output_connected(self, name: str, connected: bool) -> None:
+        """Health of a line output, as the service `lineside.output.NAME`: NOT_SERVING while nobody is connected."""
+        with self._lock:
+            if not self._draining:
+                served = health_pb2.HealthCheckResponse
+                self._health.set(f"lineside.output.{name}", served.SERVING if connected else served.NOT_SERVING)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
