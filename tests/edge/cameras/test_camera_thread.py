@@ -21,6 +21,7 @@ from edge.cameras.contract import (
     Picture,
 )
 from edge.cameras.judging import FRAMES_IN_HAND
+from edge.cameras.triggers import MOST_TRIGGERS_WAITING
 from edge.frame import Frame
 from edge.inspection import Inspection
 from lineside.reasons import ContractError, Reason
