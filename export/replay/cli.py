@@ -34,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS=SCORE",
         help="try these instead of the package's own; the package is not changed",
     )
+    parser.add_argument(
+        "--part-reference",
+        default="",
+        metavar="REGEX",
+        help="finds the reference in a part id, by its first group or as a whole, for the table by reference",
+    )
     parser.add_argument("--threads", type=int, default=1, help="of ONNX Runtime (%(default)s)")
     parser.add_argument("--pictures", type=int, default=200, help="most findings with a picture (%(default)s)")
 
@@ -53,10 +59,12 @@ def run(given: argparse.Namespace) -> int:
     from export.replay.run import replay
     from lineside.package import read_package
     from lineside.replay.policy import Policy
+    from lineside.replay.references import by_reference
 
     if given.threads < 1:
         raise ValueError(f"--threads is {given.threads}, expected at least 1")
     policy = load_policy(given.policy) if given.policy else Policy()
+    by_reference((), given.part_reference)  # a pattern that is none is said before the log is gone through
     package = read_package(given.package)
     thresholds = parse_thresholds(given.thresholds, package.class_names)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -71,18 +79,24 @@ def run(given: argparse.Namespace) -> int:
             on_progress=lambda done, total: bars.update(task, completed=done, total=total),
         )
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
-    show(result, console)
+    show(result, console, part_pattern=given.part_reference)
     if given.out:
-        document = json.dumps(document_of(result), indent=1, ensure_ascii=False, allow_nan=False)
-        _write(given.out / HTML_NAME, page_of(result, given.log, most_pictures=max(0, given.pictures)))
+        document = json.dumps(
+            document_of(result, part_pattern=given.part_reference), indent=1, ensure_ascii=False, allow_nan=False
+        )
+        _write(
+            given.out / HTML_NAME,
+            page_of(result, given.log, most_pictures=max(0, given.pictures), part_pattern=given.part_reference),
+        )
         _write(given.out / JSON_NAME, document + "\n")
         console.print(f"{given.out / HTML_NAME} and {JSON_NAME}")
     return PASSED if result.decision.passed else REFUSED
 
 
-def show(result: Replay, console: Console) -> None:
+def show(result: Replay, console: Console, *, part_pattern: str = "") -> None:
     """One line per finding, escapes first, then the figures and the gate's word."""
     from lineside.replay.findings import findings_of
+    from lineside.replay.references import by_reference
 
     def line(text: str, style: str = "") -> None:
         # A part id comes from a scanner: nothing in it may steer the terminal.
@@ -112,6 +126,20 @@ def show(result: Replay, console: Console) -> None:
     if result.changed:
         tried = ", ".join(f"{name} {score:g}" for name, score in result.changed.items())
         line(f"tried with other thresholds than the package's: {tried}")
+    if result.effect is not None and result.own is not None:
+        for words, findings in (("new", result.effect.new), ("gone", result.effect.gone)):
+            for finding in findings:
+                line(f"{words:<11}  {finding.group.value}: {finding.frame.part}  {finding.text}")
+        for name, (new, gone) in result.effect.counts().items():
+            line(f"  {name}: {new} new, {gone} gone")
+        line(f"with the package's own thresholds: {'passed' if result.own.decision.passed else 'refused'}")
+    if part_pattern:
+        for item in by_reference(result.frames, part_pattern):
+            line(
+                f"  {item.reference}: {item.escapes} of {item.defects} defects escape, {item.other_class} of another"
+                f" class; {item.still_fire} of {item.rejected} rejected still fire; {item.alarms} alarms;"
+                f" {item.verdicts} verdicts change ({item.frames} frames)"
+            )
     for refusal in result.decision.refusals:
         line(f"refused ({refusal.limit}): {refusal.text}", "bold")
     line("PASSED" if result.decision.passed else "REFUSED", "bold")

@@ -11,12 +11,18 @@ from lineside.replay.figures import Share, Unused
 from lineside.replay.findings import Finding, findings_of
 from lineside.replay.judging import FrameResult
 from lineside.replay.matching import CandidateDetection
+from lineside.replay.references import by_reference
 
 FORMAT_VERSION = 1
 
 
-def document_of(replay: Replay) -> dict[str, object]:
-    """Everything about a replay but the pictures; boxes in frame pixels, shares 0 to 1, None where nothing counts."""
+def document_of(replay: Replay, *, part_pattern: str = "") -> dict[str, object]:
+    """Everything about a replay but the pictures; boxes in frame pixels, shares 0 to 1, None where nothing counts.
+
+    Args:
+        replay: the result.
+        part_pattern: as for `by_reference`.
+    """
     tally = replay.tally
     manifest = replay.package.manifest
     shares = {
@@ -36,9 +42,22 @@ def document_of(replay: Replay) -> dict[str, object]:
         "policy": replay.policy.to_json(),
         "records": {"total": tally.records, "used": tally.used},
         "figures": shares,
+        "effect": _effect(replay),
+        "references": [dataclasses.asdict(line) for line in by_reference(replay.frames, part_pattern)],
         "findings": [_finding(finding) for finding in findings_of(replay.frames)],
         "skipped_records": _unused(replay.skipped),
         "unanswered_records": _unused(replay.unanswered),
+    }
+
+
+def _effect(replay: Replay) -> dict[str, object] | None:
+    effect, own = replay.effect, replay.own
+    if effect is None or own is None:
+        return None
+    return {
+        "passed_before": own.decision.passed,
+        "new": [_finding(finding) for finding in effect.new],
+        "gone": [_finding(finding) for finding in effect.gone],
     }
 
 

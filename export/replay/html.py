@@ -20,10 +20,13 @@ from lineside.reasons import ContractError
 from lineside.records import BoxTuple
 from lineside.replay.findings import Finding, findings_of
 from lineside.replay.matching import CandidateDetection
+from lineside.replay.references import by_reference
 
 TEMPLATE = "report.html.j2"
 MOST_PICTURES = 200
 """So many findings get a picture; the rest are listed."""
+MOST_REFERENCES = 100
+"""Lines of the table by part reference, the worst first; replay.json has all of them."""
 _LEAST_SIDE = 96
 """Frame pixels a crop shows at least in each direction, so that a person sees where he is."""
 _LONGEST_SIDE = 480
@@ -51,13 +54,14 @@ class Entry:
     after: tuple[CandidateDetection, ...]
 
 
-def page_of(replay: Replay, log: Path, *, most_pictures: int = MOST_PICTURES) -> str:
+def page_of(replay: Replay, log: Path, *, most_pictures: int = MOST_PICTURES, part_pattern: str = "") -> str:
     """The page.
 
     Args:
         replay: the result.
         log: folder of the log the pictures are read from, one frame at a time.
         most_pictures: findings beyond get none.
+        part_pattern: as for `by_reference`.
 
     Raises:
         FileNotFoundError, ContractError: the log cannot be opened any more. A picture that cannot be read is left out.
@@ -76,7 +80,13 @@ def page_of(replay: Replay, log: Path, *, most_pictures: int = MOST_PICTURES) ->
     )
     environment.filters["percent"] = lambda share: "–" if share != share else f"{share:.1%}"
     return environment.get_template(TEMPLATE).render(
-        replay=replay, tally=replay.tally, entries=entries, pictures=min(len(entries), most_pictures)
+        replay=replay,
+        tally=replay.tally,
+        effect=replay.effect,
+        references=by_reference(replay.frames, part_pattern),
+        most_references=MOST_REFERENCES,
+        entries=entries,
+        pictures=min(len(entries), most_pictures),
     )
 
 

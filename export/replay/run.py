@@ -10,11 +10,12 @@ from pathlib import Path
 from export.replay.candidate import Candidate
 from lineside.mentoring_log import MentoringLogReader
 from lineside.package import Package
+from lineside.replay.effect import Effect, effect_of
 from lineside.replay.figures import Tally, Unused
 from lineside.replay.gate import Decision
 from lineside.replay.judging import FrameResult
 from lineside.replay.policy import Policy
-from lineside.replay.run import OnProgress, reading, replay_records
+from lineside.replay.run import OnProgress, Replayed, reading, replay_records
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -34,6 +35,13 @@ class Replay:
     unanswered: tuple[Unused, ...]
     tally: Tally
     decision: Decision
+    own: Replayed | None = None
+    """The same with the package's own thresholds, where others were tried."""
+
+    @property
+    def effect(self) -> Effect | None:
+        """What the tried thresholds change; None: none were tried."""
+        return None if self.own is None else effect_of(self.own.frames, self.frames)
 
 
 def replay(
@@ -51,7 +59,8 @@ def replay(
         package: the candidate.
         log: folder of the mentoring log; the station may go on writing to it.
         policy: the gate's limits.
-        thresholds: scores by class name to try instead of the package's.
+        thresholds: scores by class name to try instead of the package's; the log is then gone through twice, so that
+            their effect can be told.
         threads: of ONNX Runtime.
         on_progress: told after each record.
 
@@ -61,28 +70,36 @@ def replay(
         ValueError: the policy has a limit for a class that neither candidate nor log knows.
     """
     candidate = Candidate(package, thresholds=thresholds, threads=threads)
+    own = {item.name: float(item.threshold) for item in package.manifest.classes}
+    changed = {name: score for name, score in candidate.thresholds.items() if score != own[name]}
+    passes = 2 if changed else 1
     with reading(log) as reader:
         _check_classes(policy, package, reader)
-        replayed = replay_records(
-            reader,
-            candidate.answer,
-            policy,
-            last_trained=package.manifest.lineage.last_log_sequence,
-            on_progress=on_progress,
-        )
+
+        def go_through(who: Candidate, number: int) -> Replayed:
+            return replay_records(
+                reader,
+                who.answer,
+                policy,
+                last_trained=package.manifest.lineage.last_log_sequence,
+                on_progress=lambda done, total: on_progress(number * total + done, passes * total),
+            )
+
+        replayed = go_through(candidate, 0)
+        as_it_is = go_through(Candidate(package, threads=threads), 1) if changed else None
     tally, decision = replayed.tally, replayed.decision
-    own = {item.name: float(item.threshold) for item in package.manifest.classes}
     _LOGGER.info("replayed %d of %d records, passed: %s", tally.used, tally.records, decision.passed)
     return Replay(
         package=package,
         thresholds=candidate.thresholds,
-        changed={name: score for name, score in candidate.thresholds.items() if score != own[name]},
+        changed=changed,
         policy=policy,
         frames=replayed.frames,
         skipped=replayed.skipped,
         unanswered=replayed.unanswered,
         tally=tally,
         decision=decision,
+        own=as_it_is,
     )
 
 

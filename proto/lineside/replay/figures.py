@@ -86,6 +86,7 @@ class Tally:
     """As `found`, of judgements given after those the candidate was trained on."""
     escapes: Share
     """Defects at whose place the candidate says nothing."""
+    escapes_by_class: Mapping[str, Share]
     firing: Share
     """Denied detections that fire again."""
     firing_by_class: Mapping[str, Share]
@@ -206,6 +207,7 @@ def tally_of(
         found_by_class=by_class(DEFECTS, Answer.FOUND),
         found_unseen=share(DEFECTS, Answer.FOUND, lambda item: item.expectation.last_event > last_trained),
         escapes=share(DEFECTS, Answer.LOST),
+        escapes_by_class=by_class(DEFECTS, Answer.LOST),
         firing=share(DENIALS, Answer.FIRES),
         firing_by_class=by_class(DENIALS, Answer.FIRES),
         sound_firing=share(WHOLE_FRAMES, Answer.FIRES),

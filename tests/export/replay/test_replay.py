@@ -92,6 +92,52 @@ def test_another_threshold_is_tried_without_changing_the_package(tmp_path: Path,
     assert {path.name: path.read_bytes() for path in doctored.folder.iterdir()} == before
 
 
+def test_what_other_thresholds_change_is_told_before_anybody_sets_them(
+    tmp_path: Path, model: Package, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At 0.57 the three faint dents (0.55) are lost; the false alarm (0.58) still fires. At 0.6 both are silent."""
+    policy = POLICY + "most_firing_share = 1\n"
+    code, document = gate(tmp_path, model, log, "--thresholds", "dent=0.57", policy=policy)
+    effect = document["effect"]
+    assert (code, effect["passed_before"], effect["gone"]) == (1, True, [])
+    assert [(item["group"], item["part_id"]) for item in effect["new"]] == [
+        *[("escape", f"FAINT-{number}") for number in range(3)],
+        *[("verdict", f"FAINT-{number}") for number in range(3)],
+    ]
+    code, document = gate(tmp_path, model, log, "--thresholds", "dent=0.6", policy=policy)
+    assert [(item["group"], item["part_id"]) for item in document["effect"]["gone"]] == [("still fires", "SOUND-1")]
+    out = capsys.readouterr().out
+    assert "gone         still fires: SOUND-1" in out
+    assert "escape: 3 new, 0 gone" in out
+    assert "with the package's own thresholds: passed" in out
+    page = (tmp_path / "out" / "replay.html").read_text()
+    assert "What these thresholds change" in page
+    assert "With its own thresholds the package is passed, with these refused." in page
+    # Asked for what it has already, nothing is compared with anything.
+    _, document = gate(tmp_path, model, log, "--thresholds", f"dent={packages.THRESHOLD}", policy=policy)
+    assert document["effect"] is None
+
+
+def test_the_result_is_told_by_part_reference_and_by_class(
+    tmp_path: Path, doctored: Package, log: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, document = gate(tmp_path, doctored, log, "--part-reference", "^([A-Z]+)-")
+    lines = {line["reference"]: line for line in document["references"]}
+    assert list(lines) == ["FAINT", "SOUND", "AX"]  # the worst first: escapes, then a verdict that changes
+    assert (lines["FAINT"]["defects"], lines["FAINT"]["escapes"], lines["FAINT"]["verdicts"]) == (3, 3, 3)
+    assert (lines["AX"]["frames"], lines["AX"]["escapes"]) == (5, 0)
+    assert (lines["SOUND"]["rejected"], lines["SOUND"]["still_fire"]) == (1, 0)
+    assert document["figures"]["escapes_by_class"]["dent"]["hits"] == 3
+    assert "FAINT: 3 of 3 defects escape" in capsys.readouterr().out
+    assert "<td>FAINT</td><td>3</td><td>3</td><td>3</td>" in (tmp_path / "out" / "replay.html").read_text()
+    # Without a pattern each part id is its own reference.
+    _, document = gate(tmp_path, doctored, log)
+    assert [line["reference"] for line in document["references"]][:3] == ["FAINT-0", "FAINT-1", "FAINT-2"]
+    assert len(document["references"]) == 9
+    assert main(["replay", str(doctored.folder), "--log", str(log), "--part-reference", "("]) == 2
+    assert "is no regular expression" in capsys.readouterr().err
+
+
 def test_what_the_line_would_see_is_weighted_by_the_probability_of_selection(
     tmp_path: Path, model: Package, doctored: Package
 ) -> None:
