@@ -25,6 +25,7 @@ from edge.cameras import make_camera
 from edge.cameras.contract import CameraState
 from edge.cameras.group import CameraGroup
 from edge.cameras.judging import BadFrame
+from edge.cameras.metrics import CameraMetrics
 from edge.cameras.thread import CameraThread
 from edge.config import StationConfig
 from edge.data_folder import locked, run_file
@@ -173,6 +174,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
         metrics_address = ""
         if config.metrics.listen:
             ProcessCollector(registry=registry)
+            registry.register(CameraMetrics(cameras))
             registry.register(ModelGauges(manager.list, lambda: manager.frozen, reporter))
             metrics_address = (await _enter(stack, MetricsServer(config.metrics, registry))).address
         await _enter(stack, CameraGroup(cameras))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from support.camera_line import SECONDS, Sending
 from support.daemon import daemon
 from support.packages import make_anchor_package, picture
@@ -16,6 +17,7 @@ from support.station import Listening, Serving, serving_model, write_pictures
 
 from edge.cameras.contract import Pace, Picture
 from edge.cameras.group import CameraGroup
+from edge.cameras.metrics import CameraMetrics
 from edge.cameras.thread import CameraThread
 from edge.verdict import RecipeSettings
 from lineside.client.inspection import InspectionClient
@@ -87,12 +89,18 @@ def test_a_black_picture_is_no_verdict_for_whoever_triggered_it_and_is_counted()
         ),
         lambda *_: None,
     )
+    registry = CollectorRegistry()
+    registry.register(CameraMetrics({"top": camera}))
     with camera, Listening(serving, cameras={"top": camera}) as line:
         result = line.client.trigger("top", part_id="P-7")
         (status,) = line.client.cameras()
+        text = generate_latest(registry).decode()
     assert (result.verdict, result.verdict_reason) == (inspection_pb2.VERDICT_NO_VERDICT, "IMAGE_BLACK")
     assert (result.part_id, result.camera_sequence) == ("P-7", 1)
     assert (dict(status.bad), status.frames, status.judged) == ({"IMAGE_BLACK": 1}, 1, 0)
+    assert 'lineside_camera_bad_frames_total{camera="top",reason="IMAGE_BLACK"} 1.0' in text
+    assert 'lineside_camera_judged_total{camera="top"} 0.0' in text
+    assert 'lineside_camera_running{camera="top",kind=""} 1.0' in text
 
 
 @pytest.mark.story
