@@ -57,8 +57,7 @@ class TensorRt:
     def times_kernels(self) -> bool:
         """Whether a build times kernels on the GPU, so that a timing cache shortens the next one.
 
-        RTX compiles where it serves and keeps a runtime cache there; its timing cache does nothing, and asking for one
-        makes a build need a GPU (release notes of 1.1).
+        RTX compiles where it serves and keeps a runtime cache there; its timing cache does nothing (deprecated in 1.2).
         """
         return not self.builds_for_others
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 from support import packages
 
+from export.engines import process
 from export.engines.compile import Job
 from export.engines.key import BatchRange
 from export.engines.process import compile_apart
@@ -116,6 +118,38 @@ def test_a_builder_that_is_killed_is_told_with_what_to_do(package: Package) -> N
 def test_the_builders_refusal_crosses_the_border_as_it_is() -> None:
     with pytest.raises(EngineBuildError, match=r"(?s)cannot read the graph.*own words"):
         compile_apart(JOB, b"no graph")
+
+
+@pytest.mark.parametrize("interrupts", [1, 2])
+def test_a_builder_that_does_not_listen_is_ended_after_a_while_or_by_the_second_ctrl_c(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, interrupts: int
+) -> None:
+    deaf = tmp_path / "deaf"
+    first = '{"progress": ["Building engine", null, 0, 6]}'
+    deaf.write_text(f"#!/bin/sh\necho $$ > {tmp_path / 'pid'}\necho '{first}'\nexec sleep 600\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr(process.sys, "executable", str(deaf))
+    if interrupts == 1:
+        monkeypatch.setattr(process, "_GRACE_SECONDS", -4.5)  # it waits five seconds longer than the child should need
+
+    begun = threading.Event()
+
+    def note(*_: object) -> bool:
+        begun.set()
+        return True
+
+    def interrupt() -> None:
+        assert begun.wait(200)
+        for _ in range(interrupts):
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(0.5)
+
+    hand = threading.Thread(target=interrupt)
+    hand.start()
+    with pytest.raises(KeyboardInterrupt):
+        compile_apart(JOB, b"graph", b"", note)
+    hand.join()
+    wait_until(lambda: not alive(int((tmp_path / "pid").read_text())), "the builder lives on", 10)
 
 
 def start(package: Package) -> tuple[subprocess.Popen[str], int]:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from export.engines.advice import advice, failure
@@ -37,6 +43,43 @@ def test_a_failure_shows_the_last_lines_and_the_way_on() -> None:
     assert "line 11" not in text
     assert text.endswith("serves on ONNX Runtime meanwhile.")
     assert "it said nothing" in failure("b", "w", [])
+
+
+DRIVER = """
+#include <string.h>
+int cuInit(unsigned flags) { return flags == 0 ? FAULT : 1; }
+int cuDriverGetVersion(int *version) { *version = 12060; return 0; }
+int cuDeviceGet(int *device, int ordinal) { *device = 7 + ordinal; return 0; }
+int cuDeviceGetName(char *name, int room, int device) {
+  if (device != 7 || room < 16) return 1;
+  strcpy(name, "NVIDIA Orin");
+  return 0;
+}
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+  if (device != 7) return 1;
+  *value = attribute == 75 ? 8 : attribute == 76 ? 7 : -1;
+  return 0;
+}
+"""
+ASK = (
+    "from export.engines.gpu import local_gpu; gpu = local_gpu(); print(gpu and (gpu.name, gpu.capability, gpu.driver))"
+)
+
+
+@pytest.mark.parametrize(("fault", "answer"), [(0, "('NVIDIA Orin', 'SM87', '"), (100, "None")])
+def test_the_driver_is_asked_as_its_header_says(tmp_path: Path, fault: int, answer: str) -> None:
+    """A library with the functions of cuda.h stands in place of the driver: no GPU is at hand."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    source = tmp_path / "cuda.c"
+    source.write_text(DRIVER)
+    library = str(tmp_path / "libcuda.so.1")
+    subprocess.run([compiler, "-shared", "-fPIC", f"-DFAULT={fault}", str(source), "-o", library], check=True)
+    environment = {**os.environ, "LD_LIBRARY_PATH": str(tmp_path), "PATH": str(tmp_path)}
+    said = subprocess.run([sys.executable, "-c", ASK], env=environment, capture_output=True, text=True, check=True)
+    assert said.stdout.startswith(answer)
+    assert fault or "CUDA 12.6" in said.stdout
 
 
 @pytest.mark.parametrize(
