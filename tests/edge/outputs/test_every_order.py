@@ -165,14 +165,14 @@ TROUBLES = {
     "the PLC restarts": Left(station_restarts=0),
     "the station restarts": Left(plc_restarts=0),
     "both restart": Left(twice=0),
-    "both restart, and numbers come again": Left(twice=0, part_ids=True),
+    "both restart, and numbers come again": Left(lost=0, twice=0, part_ids=True),
 }
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_no_part_ever_gets_another_parts_pass(trouble: str) -> None:
     states, verdicts = explore(2 if "both" in trouble else 3, TROUBLES[trouble])
-    assert states > 4000
+    assert states > 2000
     assert VerdictCode.PASS in verdicts
 
 
