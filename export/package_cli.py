@@ -6,6 +6,10 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.use import Use
 
 SAME, DIFFERENT = 0, 1
 
@@ -29,6 +33,11 @@ def add_package(parser: argparse.ArgumentParser) -> None:
     measured.add_argument("--new", metavar="KIND:PLACE", help="the new domain's set, where --data is a single set")
     measured.add_argument("--experiment", help="of the data's splits.json (default: the kind's usual one)")
     measured.add_argument("--level", choices=("mild", "medium", "strong"), help="of the simulated second camera")
+    add_use(parser)
+
+
+def add_use(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say what a package is for; `use_by` reads them."""
     use = parser.add_argument_group("what it is for")
     use.add_argument(
         "--purpose",
@@ -60,6 +69,24 @@ def add_diff(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="for programs")
 
 
+def use_by(given: argparse.Namespace) -> Use:
+    """What the arguments of `add_use` say.
+
+    Raises:
+        ValueError: a date is none.
+    """
+    from export.use import Use, parse_date
+
+    return Use(
+        purpose=given.purpose,
+        not_before=parse_date(given.not_before) if given.not_before else None,
+        not_after=parse_date(given.not_after, end_of_day=True) if given.not_after else None,
+        responsible=given.responsible,
+        intended_use=given.intended_use,
+        limits_of_use=given.limits,
+    )
+
+
 def run_package(given: argparse.Namespace, frames: Sequence[Path]) -> int:
     """Writes a package.
 
@@ -70,20 +97,12 @@ def run_package(given: argparse.Namespace, frames: Sequence[Path]) -> int:
     from rich.console import Console
 
     from export.package import export_package
-    from export.use import Use, parse_date
     from lineside.pixels import decode
     from training.data.sources import load_experiment, parse_source
 
     if given.new and not given.data:
         raise ValueError("--new names a second set and goes with --data")
-    use = Use(
-        purpose=given.purpose,
-        not_before=parse_date(given.not_before) if given.not_before else None,
-        not_after=parse_date(given.not_after, end_of_day=True) if given.not_after else None,
-        responsible=given.responsible,
-        intended_use=given.intended_use,
-        limits_of_use=given.limits,
-    )
+    use = use_by(given)
     experiment = None
     if given.data:
         new = parse_source(given.new) if given.new else None

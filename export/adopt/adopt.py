@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from export.adopt.choose import AUTO, Attempt, attempts, choose
 from export.adopt.families import FAMILIES
@@ -15,12 +16,15 @@ from export.adopt.foreign import Foreign, read_foreign
 from export.adopt.reading import Anchors, Reading, Wanted
 from export.adopt.reference import best, decode, original
 from export.adopt.surgery import wrap
-from export.parity import blind_spots, in_onnxruntime, letterbox_input, require_parity, with_witnesses
+from export.package import with_class_names, write_signed
+from export.papers import papers
+from export.parity import Images, Infer, blind_spots, in_onnxruntime, letterbox_input, require_parity
+from export.strength import strong_cases
+from export.use import Use
 from lineside import golden
 from lineside.areas import write_head
-from lineside.package import GOLDEN_NAME, GRAPH_NAME, Package, check_manifest, read_package, write_package
+from lineside.package import GOLDEN_NAME, GRAPH_NAME, Package, check_manifest
 from lineside.pixels import Pixels
-from lineside.signing import sign
 from lineside.v1 import model_pb2
 
 OnStep = Callable[[str], None]
@@ -28,6 +32,7 @@ DEFAULT_THRESHOLD = 0.5
 TOP_K = 300
 TOLERANCE = model_pb2.ParityTolerance(score=2e-3, box=0.25)
 """As for networks of our own: the original and its wrapped form differ by rounding alone."""
+_USUAL = Use()
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +92,7 @@ def adopt(
     threshold: float = DEFAULT_THRESHOLD,
     top_k: int = TOP_K,
     spdx_license: str = "",
+    use: Use = _USUAL,
     private_key: Path | None = None,
     replace: bool = False,
     on_step: OnStep = lambda _: None,
@@ -101,6 +107,7 @@ def adopt(
         threshold: of every class.
         top_k: candidates of the graph; fewer where there are fewer.
         spdx_license: of the weights.
+        use: what it is for and how long it may serve.
         private_key: PEM file of a P-256 key; None: the package is not signed.
         replace: take the place of a package of that name.
         on_step: told what happens next, in words.
@@ -134,29 +141,46 @@ def adopt(
     manifest = _manifest(foreign, declared, attempt, reading, size, top_k)
     manifest.name, manifest.version, manifest.license = name, version, spdx_license
     manifest.classes.extend(model_pb2.ModelClass(name=item, threshold=threshold) for item in classes)
+    use.write(manifest)
     _check_early(manifest)
     on_step("wrapping the graph")
-    graph = wrap(foreign, reading, attempt.preprocessing, top_k=top_k)
+    graph = with_class_names(wrap(foreign, reading, attempt.preprocessing, top_k=top_k), classes)
     on_step("comparing it with the original on the golden frames")
-    network = original(foreign, reading.tensors, attempt.preprocessing)
-    cases = tuple(
-        golden.GoldenCase(
-            frame=frame,
-            outputs=best(decode(network(letterbox_input(frame, size)[0]), reading, foreign), top_k),
-        )
-        for frame in with_witnesses(golden_frames, size)
-    )
+    try:
+        cases = strong_cases(as_the_original(foreign, attempt, top_k), golden_frames, manifest)
+    except ValueError as error:
+        raise ValueError(f"{error}; or other levels: --white, --order, --mean, --deviation") from None
     infer = in_onnxruntime(graph)
     require_parity(cases, infer, manifest)
     blind = blind_spots(cases, infer, manifest)
-    if "silence" in blind:
-        raise ValueError(
-            "on none of the golden frames does the network say anything, so they could not tell it from one that is"
-            " broken; give pictures with defects, or other levels: --white, --order, --mean, --deviation"
-        )
     on_step("writing the package")
     files = {GRAPH_NAME: graph, GOLDEN_NAME: golden.pack(cases)}
-    return Adopted(package=_write(out, manifest, files, private_key), attempt=attempt, blind=blind)
+    files |= papers(manifest, files, made_by=_facts(manifest.adoption), blind=blind)
+    return Adopted(package=write_signed(out, manifest, files, private_key), attempt=attempt, blind=blind)
+
+
+def as_the_original(foreign: Foreign, attempt: Attempt, top_k: int) -> Infer:
+    """The network as it was given, prepared for and decoded in numpy, with the contract's outputs."""
+    reading = attempt.reading
+    assert reading is not None
+    network = original(foreign, reading.tensors, attempt.preprocessing)
+
+    def infer(images: Images) -> Mapping[str, NDArray[np.generic]]:
+        answers = [best(decode(network(image), reading, foreign), top_k) for image in images]
+        return {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
+
+    return infer
+
+
+def _facts(adoption: model_pb2.Adoption) -> list[tuple[str, str]]:
+    """For the model card."""
+    return [
+        ("network", f"trained by others and adopted as {adoption.family}; file {adoption.source_sha256}"),
+        ("written by", adoption.producer or "not said"),
+        ("takes", adoption.preprocessing),
+        ("areas", adoption.areas),
+        ("further training", adoption.not_trainable or "possible"),
+    ]
 
 
 def model_input(foreign: Foreign, declared: Declared, family: str = "yolov8") -> model_pb2.ModelInput:
@@ -218,19 +242,3 @@ def _check_early(manifest: model_pb2.PackageManifest) -> None:
     for file in (GRAPH_NAME, GOLDEN_NAME):
         complete.files.add(name=file)
     check_manifest(complete)
-
-
-def _write(
-    out: Path, manifest: model_pb2.PackageManifest, files: Mapping[str, bytes], private_key: Path | None
-) -> Package:
-    """The folder appears under its name when it is whole and signed."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".package-", dir=out.parent) as scratch:
-        made = Path(scratch) / "package"
-        write_package(made, manifest, files)
-        if private_key is not None:
-            sign(made, private_key)
-        if out.exists():
-            shutil.rmtree(out)
-        made.rename(out)
-    return read_package(out)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export.adopt.families import COCO_ANCHORS, FAMILIES, parse_anchors
+from export.package_cli import add_use, use_by
 
 if TYPE_CHECKING:
     from export.adopt.adopt import Declared
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--key", type=Path, help="private key that signs")
     parser.add_argument("--license", default="", help="SPDX expression for the weights")
     parser.add_argument("--replace", action="store_true", help="take the place of a package of that name")
+    add_use(parser)
     levels = parser.add_argument_group("what the network wants of a picture (default: the head's own)")
     levels.add_argument("--white", type=float, choices=(1.0, 255.0), help="what level 255 becomes")
     levels.add_argument("--order", choices=("rgb", "bgr"), help="of its colours")
@@ -93,6 +95,7 @@ def run(given: argparse.Namespace) -> int:
             threshold=given.threshold,
             top_k=given.top_k,
             spdx_license=given.license,
+            use=use_by(given),
             private_key=given.key,
             replace=given.replace,
             on_step=status.update,

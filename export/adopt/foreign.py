@@ -20,6 +20,8 @@ from export.adopt.cutting import cut, for_one_picture
 OLDEST_OPSET, NEWEST_OPSET = 11, 23
 """TopK takes a variable K from 11 on; 23 is what ONNX Runtime 1.23 knows, the oldest that a station may have."""
 NEWEST_IR = 11
+_MOST_MEASURED = 200
+"""Tensors whose shape is found by running, nearest to the outputs first."""
 PICTURE_TYPES: dict[int, np.dtype[Any]] = {
     TensorProto.FLOAT: np.dtype(np.float32),
     TensorProto.FLOAT16: np.dtype(np.float16),
@@ -249,8 +251,12 @@ def _shapes(foreign: Foreign) -> dict[str, Shape]:
             shapes[item.name] = known
     standard = _runnable(probe)
     unknown = [name for name in foreign.upstream(*foreign.outputs) if name not in shapes and name in standard]
-    if any(name in unknown for name in foreign.outputs):
-        shapes.update(_measured(probe, unknown, foreign))
+    wanted = unknown[:_MOST_MEASURED] if any(name in unknown for name in foreign.outputs) else []
+    for node in foreign.model.graph.node:
+        if node.op_type == "TopK":  # what a head of queries chose from must be known
+            wanted += [name for name in (node.input[0], node.output[1]) if name not in shapes and name in standard]
+    if wanted:
+        shapes.update(_measured(probe, tuple(dict.fromkeys(wanted)), foreign))
     return shapes
 
 
@@ -269,10 +275,9 @@ def _runnable(model: onnx.ModelProto) -> set[str]:
     return made
 
 
-def _measured(probe: onnx.ModelProto, names: list[str], foreign: Foreign, most: int = 200) -> dict[str, Shape]:
-    """Shapes of tensors as they come out for one black picture, nearest to the outputs first."""
-    wanted = tuple(names[:most])
-    values = run(cut(probe, wanted), {foreign.picture: np.zeros(foreign.input_shape, PICTURE_TYPES[foreign.dtype])})
+def _measured(probe: onnx.ModelProto, names: tuple[str, ...], foreign: Foreign) -> dict[str, Shape]:
+    """Shapes of tensors as they come out for one black picture."""
+    values = run(cut(probe, names), {foreign.picture: np.zeros(foreign.input_shape, PICTURE_TYPES[foreign.dtype])})
     return {name: tuple(np.shape(value)) for name, value in values.items()}
 
 
