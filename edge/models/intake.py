@@ -123,6 +123,9 @@ class Intake:
             yield
         except ContractError as error:
             self._roster.refuse(digest, error, actor)
+            item = self._roster.lineup.find(digest)
+            if item is not None and item.state is State.REFUSED:
+                self._store.remove([digest])  # it would come again whole; until then its bytes are of no use
             raise
 
     def adopt(self, lineup: Lineup, digest: str) -> Lineup:
