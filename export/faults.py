@@ -48,7 +48,7 @@ def unit_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:
 
 def signed_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:
     """128 away: bytes that were read, or quantised, with a sign."""
-    return np.bitwise_xor(letterbox_input(frame, size), np.uint8(0x80))
+    return np.asarray(letterbox_input(frame, size) ^ np.uint8(0x80), np.uint8)
 
 
 def standard_input(frame: Pixels, size: model_pb2.ModelInput) -> Images:

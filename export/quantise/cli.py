@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pictures of the line; repeat",
     )
     parser.add_argument("--count", type=int, default=64, help="pictures taken from each folder (%(default)s)")
-    parser.add_argument(
-        "--method", choices=("minmax", "entropy", "percentile"), help="default: what moves answers least"
-    )
+    parser.add_argument("--method", choices=("minmax", "entropy", "percentile"), help="default: what changes least")
     parser.add_argument(
         "--form", choices=("portable", "cpu"), default="portable", help="cpu: faster there, and TensorRT refuses it"
     )
@@ -49,11 +48,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace, pictures_in: PicturesIn) -> int:
-    """Makes the package; 0 done."""
+    """Makes the package; 0 done, 1 refused because a class lost too much."""
     from rich.console import Console
 
     from export.quantise.damage import table_of
-    from export.quantise.package import Wanted, quantise_package
+    from export.quantise.package import TooMuchLostError, Wanted, quantise_package
     from lineside.package import read_package
 
     source = read_package(given.package)
@@ -67,25 +66,31 @@ def run(given: argparse.Namespace, pictures_in: PicturesIn) -> int:
         judged=tuple(given.judge),
     )
     calibration = [frame for folder in given.calibration for frame in frames_of(pictures_in(folder), given.count)]
-    with Console(stderr=True).status("starting") as status:
-        made = quantise_package(
-            source,
-            given.out,
-            wanted,
-            calibration,
-            domains=domains_of(given.data, given.experiment, given.new),
-            private_key=given.key,
-            replace=given.replace,
-            on_step=status.update,
-        )
+    try:
+        with Console(stderr=True).status("starting") as status:
+            made = quantise_package(
+                source,
+                given.out,
+                wanted,
+                calibration,
+                domains=domains_of(given.data, given.experiment, given.new),
+                private_key=given.key,
+                replace=given.replace,
+                on_step=status.update,
+            )
+    except TooMuchLostError as error:
+        print(table_of(error.before, error.after))
+        print(f"lineside export quantise: {error}", file=sys.stderr)
+        return 1
     manifest = made.package.manifest
     if made.after:
         print(table_of(made.before, made.after))
     else:
         print("no --data given: what it costs was not measured")
     if made.choice is not None:
-        tried = ", ".join(f"{name} {value:.4f}" for name, value in made.choice.by_method.items())
-        print(f"calibration {made.choice.method} (movement of scores: {tried})")
+        print(f"calibration {made.choice.method}, {manifest.quantisation.pictures} pictures")
+        for name, value in made.choice.by_method.items():
+            print(f"  {name}: mAP {1 - value:.4f} against what the float graph finds on them")
         if made.choice.by_layer:
             print(f"in float: {', '.join(made.choice.float_nodes)}")
     signed = "signed" if given.key else "not signed"

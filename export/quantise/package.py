@@ -41,6 +41,11 @@ OnStep = Callable[[str], None]
 class TooMuchLostError(ValueError):
     """A class lost more than allowed; nothing was written."""
 
+    def __init__(self, message: str, before: Sequence[Figures], after: Sequence[Figures]) -> None:
+        super().__init__(message)
+        self.before = tuple(before)
+        self.after = tuple(after)
+
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -116,7 +121,8 @@ def quantise_package(
     if wanted.precision == "int8":
         choice = choose(
             graph,
-            pictures,
+            manifest,
+            calibration,
             method=wanted.method,
             float_layers=wanted.float_layers,
             form=wanted.form,
@@ -226,10 +232,11 @@ def _measured(
     losses = too_much(damage_of(before, after), wanted.most_loss, wanted.judged)
     if losses:
         raise TooMuchLostError(
-            f"{wanted.precision} loses more than {wanted.most_loss:g} and was not packaged:\n  "
-            + "\n  ".join(losses)
-            + "\nWhat helps: more calibration pictures, from both domains; sensitive layers left in float"
-            " (--float-layers 2); fp16. Or say what loss is acceptable (--most-loss)"
+            f"{wanted.precision} loses more than {wanted.most_loss:g} and was not packaged: {'; '.join(losses)}. What"
+            " helps: more calibration pictures, from both domains; sensitive layers left in float (--float-layers 2);"
+            " fp16. Or say what loss is acceptable (--most-loss)",
+            before,
+            after,
         )
     return before, after
 
