@@ -42,7 +42,7 @@ def test_what_is_commented_out_is_right_too(tmp_path: Path) -> None:
     file.write_text(uncommented())
     config = load_config(file)
     assert config.curve is not None
-    assert [camera.name for camera in config.cameras] == ["top", "demo"]
+    assert [camera.name for camera in config.cameras] == ["top", "side", "door", "demo"]
     assert config.panel.tls_key == tmp_path / "keys" / "panel.key"
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
+from support.cameras import KINDS
 
-from edge.cameras import make_camera
+from edge.cameras import AnyCameraSettings, make_camera
 from edge.cameras.aravis import AravisCameraSettings
 from edge.cameras.basler import BaslerCameraSettings
 from edge.cameras.contract import CameraLostError
 from edge.cameras.genicam import GenicamCameraSettings
+from lineside.reasons import Reason
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -59,3 +62,16 @@ def test_without_a_producer_it_says_where_one_comes_from(tmp_path: Path, monkeyp
     monkeypatch.setenv("GENICAM_GENTL64_PATH", str(tmp_path))
     with pytest.raises(CameraLostError, match=r"no GenTL producer: .* set `producer` to its \.cti file"):
         make_camera(GenicamCameraSettings(name="a", kind="genicam")).open()
+
+
+def test_every_kind_is_documented_and_under_the_one_suite() -> None:
+    members = typing.get_args(typing.get_args(AnyCameraSettings)[0])
+    kinds = {typing.get_args(member.model_fields["kind"].annotation)[0] for member in members}
+    assert kinds == {name.split("-")[0] for name in KINDS}
+    text = (ROOT / "docs" / "cameras.md").read_text()
+    assert [kind for kind in sorted(kinds) if f"| `{kind}` |" not in text] == []
+
+
+def test_every_reason_a_picture_is_not_judged_for_is_documented() -> None:
+    text = (ROOT / "docs" / "cameras.md").read_text()
+    assert [item.value for item in Reason if item.value.startswith("IMAGE_") and f"| {item.value} |" not in text] == []

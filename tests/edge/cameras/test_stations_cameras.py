@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from support.camera_line import SECONDS, Sending
+from support.cameras import NOISY, numbered_basler, viky
 from support.daemon import daemon
 from support.packages import make_anchor_package, picture
 from support.rtsp import RtspServer
@@ -134,3 +135,42 @@ def test_a_station_whose_cameras_hang_serves_the_others_and_stops_in_time(tmp_pa
             log = process.tail(200)
     assert log.count("camera away: lost") == 1, log
     assert log.count("its driver hangs and is left alone") == 2, log
+
+
+@pytest.mark.story
+@pytest.mark.xdist_group("basler")
+def test_a_station_with_industrial_cameras_of_two_makers_runs_and_ends_cleanly(tmp_path: Path) -> None:
+    sized = {"width": 128, "height": 128, "exposure_us": 1000}
+    cameras = [
+        {"name": "a", **numbered_basler(tmp_path / "numbers", 16), "fps": 20, "checks": NOISY},
+        {
+            "name": "b",
+            "kind": "basler",
+            "serial": "0815-0000",
+            "acquisition": "free",
+            "fps": 20,
+            "checks": NOISY,
+            **sized,
+        },
+        {"name": "c", "kind": "genicam", "producer": str(viky()), "acquisition": "free", "fps": 20, "checks": NOISY},
+        {
+            "name": "d",
+            "kind": "genicam",
+            "producer": str(viky()),
+            "serial": "2",
+            "acquisition": "free",
+            "checks": NOISY,
+        },
+    ]
+    with daemon(tmp_path, {"cameras": cameras, "panel": {"enabled": False}}) as process:
+        with InspectionClient(process.addresses.grpc) as client:
+            until = time.monotonic() + SECONDS
+            while not all(status.judged >= 5 for status in client.cameras()) and time.monotonic() < until:
+                time.sleep(0.1)
+            statuses = {status.camera: status for status in client.cameras()}
+            assert client.trigger("a", part_id="P-1").part_id == "P-1"
+        assert {name: (status.judged >= 5, status.message) for name, status in statuses.items()} == dict.fromkeys(
+            "abcd", (True, "")
+        )
+        assert process.stop() == 0, process.tail(40)
+        assert "hangs" not in process.tail(200)
