@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,10 +27,10 @@ from lineside.package import GOLDEN_NAME, GRAPH_NAME, Package, write_package
 from loop.ports import steady_address
 from loop.station import StationProcess, to_toml
 
-pytestmark = pytest.mark.story
+pytestmark = [pytest.mark.story, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 90.0
+SECONDS = 240.0
 FILLING = 3 << 20
 DARK = 0.3
 """Brightness of a part that is sound to a model without bias, and rejected by one with a bias of 0.3."""
@@ -84,7 +85,12 @@ def long_package(folder: Path, version: str, bias: float) -> Package:
 def station(folder: Path, name: str, listen: str) -> StationProcess:
     return daemon(
         folder / name,
-        {"station": {"name": name}, "grpc": {"listen": listen}, "panel": {"enabled": False}},
+        {
+            "station": {"name": name},
+            "grpc": {"listen": listen},
+            "panel": {"enabled": False},
+            "metrics": {"listen": "127.0.0.1:0"},
+        },
     )
 
 
@@ -209,8 +215,9 @@ def test_a_canary_that_alarms_stops_everybody_and_what_was_brought_is_taken_back
     del addresses["line-3"]
     page = tmp_path / "page.html"
     with contextlib.ExitStack() as stack:
+        stations = {name: station(tmp_path, name, addresses[name]) for name in addresses}
         for name in addresses:
-            stack.enter_context(station(tmp_path, name, addresses[name]))
+            stack.enter_context(stations[name])
             give(addresses[name], old)
         stack.enter_context(parts(list(addresses.values())))
         fleet = write_fleet(tmp_path / "fleet.toml", addresses)
@@ -233,6 +240,11 @@ def test_a_canary_that_alarms_stops_everybody_and_what_was_brought_is_taken_back
             # The undo did not go back a second time.
             assert models.list()[0].model.digest == old.digest
             assert [entry.action for entry in models.audit()].count("rollback") == 1
+        with urllib.request.urlopen(f"http://{stations['line-1'].addresses.metrics}/metrics", timeout=20) as page_of:
+            figures = page_of.read().decode()
+        assert 'lineside_model_rollbacks_total{by="station"} 1.0' in figures
+        assert f'lineside_serving_model_info{{digest="{old.digest}",name="tiles",version="1.0.0"}} 1.0' in figures
+        assert "process_resident_memory_bytes" in figures
         # The model is not brought to any station again before somebody has said so.
         code, _, err = run(*rollout)
         assert code == 2
