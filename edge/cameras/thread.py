@@ -44,6 +44,8 @@ MOST_MISSING_TOLD = 256
 """Missing parts of one gap that each get their NO_VERDICT; a larger jump is a counter gone wrong."""
 _WAIT_SECONDS = 0.25
 _JOIN_SECONDS = 8.0
+_LOG_SECONDS = 10.0
+"""Between two lines about single pictures of one camera; the counts have them all."""
 
 
 class CameraThread:
@@ -80,6 +82,8 @@ class CameraThread:
         self._message = ""
         self._sequence = 0
         self._bad_in_a_row = 0
+        self._bad_is_logged = False
+        self._log_again_at = 0.0
         self._driver: DriverThread | None = None
         self._hanging: list[DriverThread] = []
         self._thread = threading.Thread(target=self._run, name=f"camera {self.name}", daemon=True)
@@ -256,20 +260,30 @@ class CameraThread:
         if stale is None:
             stale = 0.0 if self.pace is Pace.LINE else settings.picture_seconds
         due = news = time.monotonic()
+        in_vain = 0.0
         while not self._stopping.is_set():
             if self._stopping.wait(max(0.0, due - time.monotonic())) or not self._judging.room(_WAIT_SECONDS):
                 continue
+            asked = time.monotonic()
             try:
-                if self._take(driver, None, _WAIT_SECONDS):
-                    news = time.monotonic()
-                    due = max(due + (self._period or 0.0), news) if self._period else due
+                is_new = self._take(driver, None, _WAIT_SECONDS)
             except NoPictureError:
                 self._judging.give_back()
+                # Only the time it was asked counts: the station's own pauses say nothing about the camera.
+                in_vain += time.monotonic() - asked
+                if stale and in_vain > stale:
+                    raise CameraLostError(f"no picture for {stale:.1f} s") from None
+                continue
             except BaseException:
                 self._judging.give_back()
                 raise
-            if stale and time.monotonic() - news > stale:
-                raise CameraLostError(f"no new picture for {stale:.1f} s")
+            now, in_vain = time.monotonic(), 0.0
+            if self._period:
+                due = max(due + self._period, now)
+            if is_new:
+                news = now
+            elif stale and now - news > stale + (self._period or 0.0):
+                raise CameraLostError(f"its picture has not changed for {now - news:.0f} s")
 
     def _take(self, driver: DriverThread, trigger: Trigger | None, seconds: float | None) -> bool:
         """One picture on its way to the judge; whether it shows anything new. What it raises has left the place in
@@ -293,9 +307,7 @@ class CameraThread:
                 self._bad_frame(bad.reason, str(bad), unix_ns, monotonic_ns, asked_part or bad.part_id), answer=answer
             )
             return bad.reason is not Reason.IMAGE_FROZEN
-        if self._bad_in_a_row > 1:
-            logger.warning("camera %s: %d pictures in a row could not be used", self.name, self._bad_in_a_row)
-        self._bad_in_a_row = 0
+        self._note_good()
         self._sequence += 1
         frame = Frame(
             frame_id=new_frame_id(unix_ns),
@@ -329,12 +341,11 @@ class CameraThread:
 
     def _tell_missing(self, missing: int) -> None:
         """Counts what the camera took and we never saw; where each is a part, each gets its NO_VERDICT."""
-        if not missing:
-            return
         self._counter.add("missing", missing)
-        if self.pace is not Pace.LINE:
+        if not missing or self.pace is not Pace.LINE:
             return
-        logger.warning("camera %s: %d pictures never came", self.name, missing)
+        if self._may_log():
+            logger.warning("camera %s: %d pictures never came", self.name, missing)
         for _ in range(min(missing, MOST_MISSING_TOLD)):
             self._judging.put_missing(
                 self._bad_frame(Reason.IMAGE_MISSING, "never came", time.time_ns(), time.monotonic_ns())
@@ -342,8 +353,22 @@ class CameraThread:
 
     def _note_bad(self, error: BadPictureError) -> None:
         if not self._bad_in_a_row:
-            logger.warning("camera %s, picture %d: %s", self.name, self._sequence + 1, error)
+            self._bad_is_logged = self._may_log()
+            if self._bad_is_logged:
+                logger.warning("camera %s, picture %d: %s", self.name, self._sequence + 1, error)
         self._bad_in_a_row += 1
+
+    def _note_good(self) -> None:
+        if self._bad_in_a_row > 1 and self._bad_is_logged:
+            logger.warning("camera %s: %d pictures in a row could not be used", self.name, self._bad_in_a_row)
+        self._bad_in_a_row = 0
+
+    def _may_log(self) -> bool:
+        """Whether the last line about a picture is long enough ago: every other picture may be bad."""
+        if time.monotonic() < self._log_again_at:
+            return False
+        self._log_again_at = time.monotonic() + _LOG_SECONDS
+        return True
 
     def _change(self, state: CameraState, message: str) -> None:
         self._message = message

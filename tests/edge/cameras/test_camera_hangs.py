@@ -115,10 +115,36 @@ def test_silence_longer_than_allowed_is_a_lost_camera_that_is_opened_anew(run: R
     assert isinstance(line.next(), Frame)
     assert [line.state() for _ in range(3)] == [
         (CameraState.RUNNING, ""),
-        (CameraState.LOST, "no new picture for 0.3 s"),
+        (CameraState.LOST, "no picture for 0.3 s"),
         (CameraState.RUNNING, ""),
     ]
     assert camera.closes >= 1
+
+
+def test_the_stations_own_pauses_are_not_the_cameras_silence(run: Run) -> None:
+    camera = Sending(stale_seconds=1.5)
+    line = run(camera)
+    for number in (1, 2, 3):
+        camera.send(number)
+        assert isinstance(line.next(), Frame)
+    line.hold.clear()  # a judge that takes its time: both places are taken, nobody asks the camera
+    for number in (4, 5):
+        camera.send(number)
+    time.sleep(2.0)
+    line.hold.set()
+    assert [line.next().camera_sequence for _ in range(2)] == [4, 5]
+    time.sleep(0.4)  # asked once more by now, in vain
+    assert line.thread.counts.failed == 0
+
+
+def test_every_other_picture_may_be_bad_without_filling_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    camera = Sending()
+    line = run(camera)
+    for number in range(1, 41):
+        camera.send(number, level=1 if number % 2 else 0)
+    bad = sum(isinstance(line.next(), BadFrame) for _ in range(40))
+    assert bad == 20
+    assert len([text for text in caplog.messages if "picture" in text]) == 1
 
 
 def test_a_line_that_stands_still_is_no_lost_camera(run: Run) -> None:
@@ -139,7 +165,8 @@ def test_pictures_that_do_not_change_are_no_sign_of_life(run: Run) -> None:
     while line.states.empty() and time.monotonic() < until:
         camera.sent.put(Picture(pixels=np.full((4, 4), 77, np.uint8)))
         time.sleep(0.02)
-    assert line.state() == (CameraState.LOST, "no new picture for 0.4 s")
+    state, why = line.state()
+    assert (state, why.startswith("its picture has not changed for")) == (CameraState.LOST, True)
     assert line.thread.counts.bad["IMAGE_FROZEN"] > 0
 
 
