@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support import packages
 from support.checkpoints import CLASSES, checkpoint, frames
@@ -16,7 +17,7 @@ from support.checkpoints import CLASSES, checkpoint, frames
 from export import package as export_module
 from export.cli import main
 from export.keys import make_key_pair
-from export.package import export_package
+from export.package import export_package, with_class_names
 from export.parity import (
     blind_spots,
     compare_all,
@@ -26,23 +27,62 @@ from export.parity import (
     with_witnesses,
 )
 from export.provenance import evaluation_of
+from export.use import Use, parse_date
 from lineside.golden import unpack
-from lineside.package import GOLDEN_NAME, GRAPH_NAME, WEIGHTS_NAME, Package, read_package
+from lineside.package import (
+    CARD_NAME,
+    CLASSES_KEY,
+    GOLDEN_NAME,
+    GRAPH_NAME,
+    SBOM_NAME,
+    WEIGHTS_NAME,
+    Package,
+    read_package,
+)
 from lineside.pixels import encode_png
 from lineside.reasons import ContractError, Reason
 from lineside.signing import verify
 from lineside.v1 import model_pb2
 from training.checkpoint import load
-from training.evaluate.figures import Figures
+from training.data.sample import ArrayPicture, Dataset, Experiment, Sample
+from training.evaluate.figures import Figures, evaluate_predictor
+from training.evaluate.predictor import Predictor
 from training.models import Detector
 
 
 @pytest.fixture(scope="module", params=["anchors", "cells"])
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Package:
-    """A coloured model's package, whose golden frames came grey and of the model's own shape."""
+    """A coloured model's package, whose golden frames came grey and of the model's own shape; measured on a few."""
     folder = tmp_path_factory.mktemp(request.param)
     file = checkpoint(folder / "checkpoint", request.param, channels=3)
-    return export_package(file, folder / "p", name="boards", version="1.0.0", golden_frames=frames((128, 192)))
+    return export_package(
+        file,
+        folder / "p",
+        name="boards",
+        version="1.0.0",
+        golden_frames=frames((128, 192)),
+        experiment=small_experiment(),
+        use=Use(purpose="trial", responsible="J. Weber", not_after=parse_date("2027-06-30", end_of_day=True)),
+    )
+
+
+def small_experiment() -> Experiment:
+    """Two pictures with defects and a healthy one, original; one of the new domain."""
+
+    def sample(name: str, picture: np.ndarray, *defects: tuple[int, int]) -> Sample:
+        boxes = np.array([[x, 8, x + 24, 32] for x, _ in defects], np.float32).reshape(-1, 4)
+        kinds = np.array([kind for _, kind in defects], np.int32)
+        return Sample(name=name, picture=ArrayPicture(pixels=picture), boxes=boxes, classes=kinds)
+
+    one, two, three, four = frames((64, 96), (64, 96), (64, 96), (64, 96), seed=8)
+    nothing = Dataset(name="none", classes=CLASSES, samples=())
+    original = Dataset(
+        name="original",
+        classes=CLASSES,
+        samples=(sample("one", one, (8, 0)), sample("two", two, (40, 1), (8, 2)), sample("sound", three)),
+    )
+    new = Dataset(name="new", classes=CLASSES, samples=(sample("four", four, (8, 0)),))
+    return Experiment(name="small", train=nothing, eval_original=original, mentoring=nothing, eval_new=new)
 
 
 def test_a_package_says_what_the_checkpoint_says(made: Package) -> None:
@@ -54,6 +94,31 @@ def test_a_package_says_what_the_checkpoint_says(made: Package) -> None:
     assert json.loads(manifest.lineage.training_config_json) == {"lambda": 1.0, "steps": 3}
     assert (manifest.lineage.feedback_events, manifest.lineage.last_log_sequence) == (12, 40)
     assert isinstance(load(made.folder / WEIGHTS_NAME).detector, Detector)
+    assert (manifest.purpose, manifest.responsible) == (model_pb2.PURPOSE_TRIAL, "J. Weber")
+    assert manifest.not_after.ToJsonString() == "2027-06-30T23:59:59Z"
+
+
+def test_what_was_measured_is_in_the_manifest_and_on_the_card(made: Package) -> None:
+    original, new = made.manifest.evaluations
+    assert (original.domain, original.images, original.healthy_images) == ("original", 2, 1)
+    assert (new.domain, new.images, new.healthy_images) == ("new", 1, 0)
+    assert [(entry.name, entry.defects) for entry in original.classes] == [("dent", 1), ("scratch", 1), ("hole", 1)]
+    # At the thresholds and with the grouping that are deployed.
+    thresholds = {item.name: item.threshold for item in made.manifest.classes}
+    predictor = Predictor(load(made.folder / WEIGHTS_NAME).detector, thresholds, made.manifest.decode)
+    again = evaluate_predictor(predictor, small_experiment().eval_original, domain="original")
+    assert original == evaluation_of(again)
+    card = made.read(CARD_NAME).decode()
+    assert card.count("<polyline") >= 1
+    assert "curves and worst pictures" in card
+    assert "few defects of dent (1), scratch (1), hole (1)" in card
+    assert json.loads(made.read(SBOM_NAME))["metadata"]["component"]["name"] == "boards"
+
+
+def test_the_graph_names_its_classes(made: Package) -> None:
+    said = {entry.key: entry.value for entry in onnx.load_from_string(made.read(GRAPH_NAME)).metadata_props}
+    assert json.loads(said[CLASSES_KEY]) == list(CLASSES)
+    assert with_class_names(made.read(GRAPH_NAME), CLASSES) == made.read(GRAPH_NAME)
 
 
 def test_golden_cases_tell_the_known_faults_from_the_truth(made: Package) -> None:
