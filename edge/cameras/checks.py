@@ -139,7 +139,10 @@ class PictureChecker:
         height = pixels.shape[0]
         lowest = round(self._half_share * height)
         value = pixels[-1, -1]
-        if not lowest or np.all(value == 0) or np.all(value == 255) or np.any(pixels[height - lowest :] != value):
+        if not lowest or np.all(value == 0) or np.all(value == 255):
+            return None
+        # The last row first: almost always that is enough.
+        if np.any(pixels[-1] != value) or np.any(pixels[height - lowest :] != value):
             return None
         return Fault(
             reason=Reason.IMAGE_HALF,
