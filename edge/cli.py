@@ -101,5 +101,6 @@ def _run(file: Path, log_level: str) -> int:
         level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("uvicorn.error").setLevel("WARNING")  # its own start and end; ours are told by the panel
+    logging.getLogger("asyncua").setLevel("ERROR")  # every session and subscription; ours are told by the output
     run(config)
     return 0

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from edge.backends import open_backend
 from edge.cameras import make_camera
-from edge.cameras.contract import CameraState
+from edge.cameras.contract import CameraState, Pace
 from edge.cameras.group import CameraGroup
 from edge.cameras.judging import BadFrame
 from edge.cameras.metrics import CameraMetrics
@@ -271,11 +271,13 @@ def _trigger(camera: CameraThread) -> Callable[[str, int], Inspection]:
     return lambda part_id, deadline: camera.trigger(part_id, deadline_monotonic_ns=deadline)
 
 
-def _able(cameras: Mapping[str, CameraThread], manager: ModelManager) -> Callable[[str], str]:
-    """Why a PLC would trigger this camera in vain; a camera of line PCs is theirs to know."""
+def _able(cameras: Mapping[str, CameraThread], manager: ModelManager) -> Callable[[str, bool], str]:
+    """Why there can be no result of a camera now; one of line PCs is theirs to know."""
 
-    def able(name: str) -> str:
+    def able(name: str, triggered: bool) -> str:
         camera = cameras.get(name)
+        if camera is not None and triggered and camera.pace is not Pace.STATION:
+            return f"camera {name} has its own pace: follow it instead"
         if camera is not None and camera.state is not CameraState.RUNNING:
             return f"camera {name} is not running"
         return "" if manager.slot.serving is not None else "there is no model"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -13,6 +14,9 @@ from edge.outputs.contract import Output
 from edge.outputs.handshake import LAST_SEQUENCE
 from edge.outputs.settings import ModbusSettings, MqttSettings, OpcuaSettings, OutputSettings, OutputsSettings
 from edge.outputs.thread import OnState, OutputThread
+
+Able = Callable[[str, bool], str]
+"""Of a camera and whether this output triggers it: why there can be no result now; empty: there can. Never waits."""
 
 
 def make_output(settings: OutputSettings) -> Output:
@@ -61,7 +65,7 @@ class Outputs:
         station: its name.
         settings: of the sections.
         triggers: of the station's own cameras, by name, in their order.
-        able: why a trigger of this camera would be in vain; empty: it would not. Never waits.
+        able: why there can be no result of this camera now; empty: there can.
         bus: what happens at the station.
         on_state: told an output's name, its state and why, once a change.
 
@@ -75,7 +79,7 @@ class Outputs:
         station: str,
         settings: OutputsSettings,
         triggers: Mapping[str, Inspect],
-        able: Callable[[str], str],
+        able: Able,
         bus: EventBus,
         on_state: OnState,
     ) -> None:
@@ -112,12 +116,12 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        for thread in self.threads:
+            thread.begin_to_close()
         self._stack.close()
 
 
-def _channels(
-    settings: OutputSettings, triggers: Mapping[str, Inspect], able: Callable[[str], str], boot: int
-) -> list[Channel]:
+def _channels(settings: OutputSettings, triggers: Mapping[str, Inspect], able: Able, boot: int) -> list[Channel]:
     return [
         Channel(
             camera=camera,
@@ -127,11 +131,7 @@ def _channels(
             # Not 1: a number of the last run that comes now must not look like the next one.
             first=1 + secrets.randbelow(LAST_SEQUENCE),
             inspect=triggers[camera] if settings.mode == "triggered" else None,
-            able=_bound(able, camera),
+            able=functools.partial(able, camera, settings.mode == "triggered"),
         )
         for index, camera in enumerate(settings.chosen(tuple(triggers)))
     ]
-
-
-def _bound(able: Callable[[str], str], camera: str) -> Callable[[], str]:
-    return lambda: able(camera)

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 TIMEOUT_SECONDS = 5.0
 """For the broker's answer to anything."""
 _MOST_RESULTS_WAITING = 256
-_GOODBYE_SECONDS = 2.0
+_GOODBYE_SECONDS = 1.0
 
 
 class MqttOutput(Output):
@@ -76,10 +76,9 @@ class MqttOutput(Output):
                 finally:
                     telling.cancel()
                     await asyncio.wait((telling,))
+                    client.timeout = _GOODBYE_SECONDS  # of the library's own goodbye as well
                     with contextlib.suppress(aiomqtt.MqttError, asyncio.TimeoutError):
-                        await client.publish(
-                            topics.status, OFFLINE, qos=settings.qos, retain=True, timeout=_GOODBYE_SECONDS
-                        )
+                        await client.publish(topics.status, OFFLINE, qos=settings.qos, retain=True)
         except (aiomqtt.MqttError, OSError) as error:
             raise OutputLostError(f"{where}: {error}") from None
 

@@ -98,16 +98,20 @@ class OutputThread:
 
     def close(self) -> None:
         """Answers what is at work with NO_VERDICT, tells the other side, ends the threads; idempotent."""
-        self._stopping.set()
-        loop, leaving = self._loop, self._leaving
-        if loop is not None and leaving is not None:
-            with contextlib.suppress(RuntimeError):  # it has ended by itself
-                loop.call_soon_threadsafe(leaving.set)
+        self.begin_to_close()
         for thread in (self._thread, self._feeder):
             if thread.ident is not None:
                 thread.join(_JOIN_SECONDS)
                 if thread.is_alive():
                     logger.error("%s did not end within %.0f s", thread.name, _JOIN_SECONDS)
+
+    def begin_to_close(self) -> None:
+        """As `close`, and does not wait for the end: so that several can end at the same time."""
+        self._stopping.set()
+        loop, leaving = self._loop, self._leaving
+        if loop is not None and leaving is not None:
+            with contextlib.suppress(RuntimeError):  # it has ended by itself
+                loop.call_soon_threadsafe(leaving.set)
 
     def report(self, state: OutputState, message: str) -> None:
         """Tells a state; the same as before is no news."""

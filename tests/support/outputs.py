@@ -95,7 +95,7 @@ def outputs(bench: Bench, settings: OutputsSettings, cameras: Sequence[str] = ("
         station="line-1",
         settings=settings,
         triggers=dict.fromkeys(cameras, bench.inspect),
-        able=lambda camera: bench.why_not,
+        able=lambda camera, triggered: bench.why_not,
         bus=bench.bus,
         on_state=lambda name, state, message: bench.states.put((name, state, message)),
     )

@@ -197,8 +197,9 @@ def test_a_broker_that_hangs_holds_up_neither_inspections_nor_the_stop(tmp_path:
             for _ in range(200):
                 bench.publish(Verdict.PASS)
             assert time.monotonic() - began < 2
+            began = time.monotonic()
             board.threads[0].close()
-            assert time.monotonic() - began < 12
+            assert time.monotonic() - began < 6
             assert channel.state.stopping
         finally:
             broker.freeze(signal.SIGCONT)
