@@ -243,7 +243,7 @@ def test_the_command_line_goes_from_package_to_package(
     for number, frame in enumerate(CALIBRATION):
         (pictures / f"{number}.png").write_bytes(encode_png(frame))
     command = ["quantise", str(source.folder), str(tmp_path / "p"), "--precision", "int8"]
-    command += ["--calibration", str(pictures), "--count", "3"]
+    command += ["--method", "minmax", "--calibration", str(pictures), "--count", "3"]
     assert main(command) == 0
     said = capsys.readouterr().out
     assert "what it costs was not measured" in said
