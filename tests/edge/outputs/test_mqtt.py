@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import ipaddress
 import json
 import queue
+import shutil
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +16,10 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion
@@ -206,9 +214,6 @@ def test_a_broker_that_hangs_holds_up_neither_inspections_nor_the_stop(tmp_path:
 
 
 def test_with_a_password_only_who_knows_it_comes_in(tmp_path: Path) -> None:
-    import shutil
-    import subprocess
-
     maker = shutil.which("mosquitto_passwd") or pytest.skip("mosquitto_passwd is not installed: apt install mosquitto")
     subprocess.run([maker, "-b", "-c", str(tmp_path / "users"), "station", "secret"], check=True, capture_output=True)
     (tmp_path / "right").write_text("secret\n")
@@ -239,3 +244,53 @@ def test_anything_else_is_refused_in_words(payload: bytes | str) -> None:
     for read in (read_trigger, read_ack):
         with pytest.raises(BadMessageError):
             read(data)
+
+
+def make_authority(folder: Path) -> tuple[Path, Path, Path]:
+    """A certificate authority, and a certificate with its key for 127.0.0.1, as PEM files."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+
+    def name(text: str) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+    def begin(subject: str, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(name(subject))
+            .issuer_name(name("authority"))
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(days=1))
+            .not_valid_after(now + datetime.timedelta(days=1))
+        )
+
+    signer, own = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
+    authority = (
+        begin("authority", signer)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(signer, hashes.SHA256())
+    )
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    server = begin("broker", own).add_extension(address, critical=False).sign(signer, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    contents = {
+        "ca.pem": authority.public_bytes(pem),
+        "broker.pem": server.public_bytes(pem),
+        "broker.key": own.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    }
+    folder.mkdir()
+    for file, content in contents.items():
+        (folder / file).write_bytes(content)
+    return folder / "ca.pem", folder / "broker.pem", folder / "broker.key"
+
+
+# The library leaves the socket of a failed TLS handshake to the garbage collector, which closes it at once.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_with_tls_only_a_broker_whose_certificate_is_trusted_is_spoken_to(tmp_path: Path) -> None:
+    authority, certificate, key = make_authority(tmp_path / "right")
+    stranger, _, _ = make_authority(tmp_path / "wrong")
+    with Broker(tmp_path, f"allow_anonymous true\ncertfile {certificate}\nkeyfile {key}\n") as broker:
+        for trusted, state in ((authority, OutputState.CONNECTED), (stranger, OutputState.LOST)):
+            bench = Bench()
+            with outputs(bench, settings(broker.port, tls=True, ca_file=trusted)):
+                assert bench.states.get(timeout=SECONDS)[1] is state
