@@ -47,8 +47,8 @@ class Kind:
     """Whether it can be asked for a size."""
     numbers: bool = False
     """Whether it numbers its pictures without holes where the station triggers it."""
-    changes: bool = True
-    """Whether consecutive pictures differ."""
+    loses_packets: bool = False
+    """Whether pictures come by UDP, from which a busy machine loses packets: halves, as they should be told."""
 
 
 def _needs(module: str, extra: str) -> None:
@@ -179,8 +179,8 @@ KINDS: dict[str, Kind] = {
         absent=lambda _: {"kind": "genicam", "producer": viky(), "serial": "9", "acquisition": "free"},
         sizes_pictures=True,
     ),
-    "aravis": Kind(make=_aravis("software"), absent=_no_aravis, sizes_pictures=True, numbers=True),
-    "aravis-free": Kind(make=_aravis("free"), absent=_no_aravis, sizes_pictures=True),
+    "aravis": Kind(make=_aravis("software"), absent=_no_aravis, sizes_pictures=True, numbers=True, loses_packets=True),
+    "aravis-free": Kind(make=_aravis("free"), absent=_no_aravis, sizes_pictures=True, loses_packets=True),
     "synthetic": Kind(
         make=_synthetic,
         absent=lambda _: pytest.skip("a drawn camera is always there"),
