@@ -7,6 +7,7 @@ that it would notice.
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import random
 import zipfile
@@ -63,6 +64,16 @@ def test_400_mutants_are_refused_for_their_reason_and_none_is_parsed_before_its_
         "PKG_VALIDITY",
         "ROLE",
     }
+
+
+def test_the_figure_that_is_quoted_is_the_reports() -> None:
+    root = Path(__file__).resolve().parents[3]
+    report = json.loads((root / "docs" / "reports" / "mutations.json").read_text())
+    text = " ".join((root / "docs" / "package.md").read_text().split())
+    assert f"{report['refused']} of {report['mutants']} were refused for exactly their reason" in text
+    assert report["tried_in_a_process"] == report["mutants"]
+    assert not report["parsed_before_signature"]
+    assert report["troubles"] == report["written_outside"] == []
 
 
 def test_the_proof_notices_a_station_that_parses_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
