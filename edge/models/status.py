@@ -51,7 +51,7 @@ class ModelWatch:
     """What one watcher has not read yet; a context manager."""
 
     def __init__(self, first: Sequence[model_pb2.ModelEvent], leave: Callable[[ModelWatch], None]) -> None:
-        self._events: queue.Queue[model_pb2.ModelEvent] = queue.Queue()
+        self._events: queue.Queue[model_pb2.ModelEvent | None] = queue.Queue()
         for event in first:
             self._events.put(event)
         self._limit = len(first) + _KEPT_EVENTS
@@ -59,7 +59,7 @@ class ModelWatch:
         self._fault: ContractError | None = None
 
     def get(self, timeout: float | None = None) -> model_pb2.ModelEvent | None:
-        """The next event, or None when none came within `timeout` seconds.
+        """The next event, or None when none came within `timeout` seconds or somebody called `wake`.
 
         Raises:
             ContractError: DRAINING, the station stops; QUEUE_FULL, this watcher read too slowly and lost events.
@@ -81,6 +81,10 @@ class ModelWatch:
     def fail(self, error: ContractError) -> None:
         """The watcher is told this from now on; the first word counts."""
         self._fault = self._fault or error
+
+    def wake(self) -> None:
+        """A waiting `get` returns. From any thread."""
+        self._events.put(None)
 
     def __enter__(self) -> ModelWatch:
         return self

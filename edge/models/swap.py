@@ -15,6 +15,7 @@ import enum
 from collections.abc import Mapping, Set
 from types import MappingProxyType
 
+from lineside.package import is_digest
 from lineside.reasons import ContractError, Reason
 
 MAXIMUM_TRAIL = 8
@@ -177,7 +178,9 @@ class Lineup:
         """
         item = self.find(digest)
         if item is None:
-            raise ContractError(Reason.MODEL_UNKNOWN, f"this station holds no package {digest or '(empty digest)'}")
+            # What is no digest may be anything, line breaks included.
+            shown = digest if is_digest(digest) else repr(digest[:80])
+            raise ContractError(Reason.MODEL_UNKNOWN, f"this station holds no package {shown}")
         return item
 
     def _with(self, *items: Held) -> Lineup:

@@ -137,6 +137,8 @@ class ModelsServicer(model_pb2_grpc.ModelsServicer):
     ) -> Iterator[model_pb2.WatchModelsResponse]:
         """Present states, then changes, until the caller leaves or the station stops."""
         with self._manager.watch() as watch:
+            # Somebody who hangs up gives his place back at once.
+            context.add_callback(watch.wake)
             while context.is_active():
                 event = watch.get(_WATCH_POLL_SECONDS)
                 if event is not None:

@@ -18,6 +18,8 @@ from lineside.v1 import inspection_pb2
 logger = logging.getLogger(__name__)
 
 REASON_TRAILER = "lineside-reason"
+LONGEST_TEXT = 2000
+"""Characters; a status travels in a header, and headers have limits."""
 
 _STATUS = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -39,13 +41,19 @@ def unforeseen(error: Exception) -> ContractError:
 
 def error_message(error: ContractError) -> inspection_pb2.Error:
     """The same three things inside a stream or on ZeroMQ."""
-    return inspection_pb2.Error(code=int(error.reason.code), reason=error.reason.value, message=error.message)
+    return inspection_pb2.Error(code=int(error.reason.code), reason=error.reason.value, message=one_line(error.message))
+
+
+def one_line(text: str) -> str:
+    """Whatever a request has brought into the text, it stays one line that can be printed, and no long one."""
+    shown = text if text.isprintable() else "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)
+    return shown if len(shown) <= LONGEST_TEXT else f"{shown[:LONGEST_TEXT]} ..."
 
 
 def abort_with(context: grpc.ServicerContext, error: ContractError) -> NoReturn:
     """Ends the call with the error's status. Always raises, as `grpc.ServicerContext.abort` does."""
     context.set_trailing_metadata(((REASON_TRAILER, error.reason.value),))
-    context.abort(status_of(error.reason.code), str(error))
+    context.abort(status_of(error.reason.code), one_line(str(error)))
     raise AssertionError("abort always raises")
 
 

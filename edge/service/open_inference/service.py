@@ -19,7 +19,7 @@ from edge.service.open_inference.served import Call, ServedModel, whole_number_o
 from edge.service.open_inference.statistics import Spent, Statistics
 from edge.service.open_inference.tensors import write_tensors
 from edge.service.open_streams import OpenStreams
-from edge.service.status import contract_errors, contract_errors_stream, unforeseen
+from edge.service.status import contract_errors, contract_errors_stream, one_line, unforeseen
 from lineside import __version__
 from lineside.open_inference import inference_pb2, inference_pb2_grpc
 from lineside.open_inference.models import ModelSpec
@@ -163,7 +163,7 @@ class OpenInferenceServicer(inference_pb2_grpc.GRPCInferenceServiceServicer):
                 failure = unforeseen(error)
             # The id is there so that a caller can tell which of his requests it was.
             about = inference_pb2.ModelInferResponse(id=item.request.id)
-            return inference_pb2.ModelStreamInferResponse(error_message=str(failure), infer_response=about)
+            return inference_pb2.ModelStreamInferResponse(error_message=one_line(str(failure)), infer_response=about)
 
         numbered = (_Numbered(self._judge.next_number(), arrival_ns(), request) for request in request_iterator)
         answers = InOrder(numbered, answer, depth=STREAM_DEPTH)
