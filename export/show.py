@@ -43,6 +43,9 @@ def text_of(package: Package, signature: str) -> str:
         ("original data", lineage.data_digest),
         ("mentoring records", lineage.mentoring_digest),
         ("clicks", _clicks(lineage)),
+        ("bits", _bits(manifest)),
+        ("trained by others", _adoption(manifest)),
+        ("must repeat", f"scores within {manifest.parity.score:.3g}, boxes within {manifest.parity.box:.3g} px"),
         *((f"{entry.domain} domain", _figures(entry)) for entry in manifest.evaluations),
         ("files", ", ".join(f"{item.name} {item.size}" for item in manifest.files)),
     ]
@@ -58,6 +61,21 @@ def _clicks(lineage: model_pb2.Lineage) -> str:
         return "none"
     ranges = [f"{log.station or 'not named'} {log.first_sequence} to {log.last_sequence}" for log in lineage.logs]
     return f"{lineage.feedback_events} events" + (f" ({', '.join(ranges)})" if ranges else "")
+
+
+def _adoption(manifest: model_pb2.PackageManifest) -> str:
+    if not manifest.HasField("adoption"):
+        return "no"
+    return f"{manifest.adoption.family}; {manifest.adoption.not_trainable or 'its training can go on here'}"
+
+
+def _bits(manifest: model_pb2.PackageManifest) -> str:
+    if not manifest.HasField("quantisation"):
+        return "float32"
+    made = manifest.quantisation
+    kept = f", {len(made.float_layers)} layers in float" if made.float_layers else ""
+    how = f"; {made.calibration}, {made.pictures} pictures" if made.calibration else ""
+    return f"{made.precision}{kept}, from {made.source_digest}{how}"
 
 
 def _figures(entry: model_pb2.Evaluation) -> str:

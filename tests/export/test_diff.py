@@ -193,6 +193,8 @@ def test_a_package_can_be_shown_and_its_signer_named(tmp_path: Path, capsys: pyt
     assert package.digest in said
     assert "not checked: give --trusted-key" in said
     assert "nothing was measured" in said
+    assert "float32" in said
+    assert "scores within" in said
     assert main(["show", str(package.folder), "--trusted-key", str(other), "--trusted-key", str(public), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["signed_by"] == "signer.pub"

@@ -250,6 +250,8 @@ def test_the_command_line_goes_from_package_to_package(
     assert read_package(tmp_path / "p").digest in said
     assert main(["parity", str(tmp_path / "p")]) == 0
     assert "would not notice: none" in capsys.readouterr().out
+    assert main(["show", str(tmp_path / "p")]) == 0
+    assert f"int8, from {source.digest}" in capsys.readouterr().out
     assert main(command) == 2
     assert "exists" in capsys.readouterr().err
     assert main([*command[:-1], "0", "--replace"]) == 2
