@@ -45,6 +45,8 @@ class _Case:
     deadline_monotonic_ns: int | None
     answer: concurrent.futures.Future[Inspection] | None
     takes_room: bool
+    judge: Judge | None = None
+    """In the place of the thread's own: who asked brought rules along."""
 
 
 class JudgeThread:
@@ -84,6 +86,7 @@ class JudgeThread:
         *,
         deadline_monotonic_ns: int | None = None,
         answer: concurrent.futures.Future[Inspection] | None = None,
+        judge: Judge | None = None,
     ) -> None:
         """Hands a frame over, for a reserved place.
 
@@ -91,8 +94,17 @@ class JudgeThread:
             frame: to answer for.
             deadline_monotonic_ns: after which nobody waits.
             answer: running; gets the answer about this very frame.
+            judge: judges this frame; None: who judges all of them.
         """
-        self._cases.put(_Case(frame=frame, deadline_monotonic_ns=deadline_monotonic_ns, answer=answer, takes_room=True))
+        self._cases.put(
+            _Case(
+                frame=frame,
+                deadline_monotonic_ns=deadline_monotonic_ns,
+                answer=answer,
+                takes_room=True,
+                judge=judge,
+            )
+        )
 
     def put_missing(self, frame: BadFrame) -> None:
         """Answers for a frame that never came; it needs no place, because there is nothing to judge."""
@@ -128,6 +140,6 @@ class JudgeThread:
         if isinstance(case.frame, BadFrame):
             return self._judge_bad(case.frame)
         try:
-            return self._judge(case.frame, case.deadline_monotonic_ns)
+            return (case.judge or self._judge)(case.frame, case.deadline_monotonic_ns)
         finally:
             self._judged()

@@ -138,12 +138,15 @@ class CameraThread:
         ):
             logger.error("camera %s: its driver hangs and is left alone", self.name)
 
-    def trigger(self, part_id: str = "", *, deadline_monotonic_ns: int | None = None) -> Inspection:
+    def trigger(
+        self, part_id: str = "", *, deadline_monotonic_ns: int | None = None, judge: Judge | None = None
+    ) -> Inspection:
         """Takes a picture now and judges it; returns the answer for that frame.
 
         Args:
             part_id: of the part in front of the camera; empty: what the camera knows.
             deadline_monotonic_ns: after which nobody waits.
+            judge: judges this picture; None: who judges all of them.
 
         Raises:
             ContractError: CAMERA_LOST, CAMERA_MODE (it cannot be triggered from here), QUEUE_FULL (too many triggers
@@ -155,7 +158,7 @@ class CameraThread:
                 Reason.CAMERA_MODE,
                 f"camera {self.name} is triggered by {by}; read its verdicts from Watch, or give it a software trigger",
             )
-        return self._triggers.ask(part_id, deadline_monotonic_ns)
+        return self._triggers.ask(part_id, deadline_monotonic_ns, judge)
 
     def _run(self) -> None:
         retry = FIRST_RETRY_SECONDS
@@ -322,7 +325,8 @@ class CameraThread:
         )
         self._counter.frame(unix_ns)
         deadline = trigger.deadline_monotonic_ns if trigger is not None else None
-        self._judging.put(frame, deadline_monotonic_ns=deadline, answer=answer)
+        judge = trigger.judge if trigger is not None else None
+        self._judging.put(frame, deadline_monotonic_ns=deadline, answer=answer, judge=judge)
         return True
 
     def _bad_frame(self, reason: Reason, message: str, unix_ns: int, monotonic_ns: int, part_id: str = "") -> BadFrame:

@@ -9,6 +9,7 @@ import queue
 import threading
 import time
 
+from edge.cameras.judging import Judge
 from edge.inspection import Inspection
 from lineside.reasons import ContractError, Reason
 
@@ -23,6 +24,8 @@ class Trigger:
     deadline_monotonic_ns: int | None
     """After which he waits no longer; None: for ever."""
     answer: concurrent.futures.Future[Inspection]
+    judge: Judge | None = None
+    """Judges the picture; None: who judges all of the camera's."""
 
     def taken_up(self, camera: str) -> bool:
         """Whether a picture is to be taken for it; not if its caller has gone or his time is over."""
@@ -54,14 +57,17 @@ class Triggers:
         self._accepting = threading.Lock()
         self._stopping = False
 
-    def ask(self, part_id: str, deadline_monotonic_ns: int | None) -> Inspection:
+    def ask(self, part_id: str, deadline_monotonic_ns: int | None, judge: Judge | None = None) -> Inspection:
         """Waits for the answer about the picture taken for this call.
 
         Raises:
             ContractError: CAMERA_LOST, QUEUE_FULL, DEADLINE, DRAINING.
         """
         trigger = Trigger(
-            part_id=part_id, deadline_monotonic_ns=deadline_monotonic_ns, answer=concurrent.futures.Future()
+            part_id=part_id,
+            deadline_monotonic_ns=deadline_monotonic_ns,
+            answer=concurrent.futures.Future(),
+            judge=judge,
         )
         with self._accepting:  # none may slip in behind the last look at the queue
             if self._stopping:

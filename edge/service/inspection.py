@@ -108,7 +108,9 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
                 Reason.CAMERA_UNKNOWN, f"no camera {request.camera[:80]!r} at this station; there are: {there_are}"
             )
         check_part_id(request.part_id)
-        inspection = camera.trigger(request.part_id, deadline_monotonic_ns=deadline_of(context))
+        rules = self._judge.rules_of(request)
+        judge = None if rules is None else self._judge.under(rules)
+        inspection = camera.trigger(request.part_id, deadline_monotonic_ns=deadline_of(context), judge=judge)
         refuse_if_late(inspection)
         return inspection_pb2.TriggerResponse(result=inspection.to_message())
 

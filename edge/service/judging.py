@@ -109,6 +109,10 @@ class Judge:
         """
         return self._pipeline.recipe_named(name)
 
+    def under(self, rules: RecipeSettings) -> Callable[[Frame, int | None], Inspection]:
+        """Judges a camera's frame before a deadline (`time.monotonic_ns`; None: no limit), by these rules."""
+        return lambda frame, deadline_ns: self._pipeline.inspect(frame, deadline_monotonic_ns=deadline_ns, recipe=rules)
+
     def __call__(
         self,
         asked: Asked,

@@ -44,15 +44,15 @@ def file_request(
     recipe: Rules = None,
 ) -> inspection_pb2.InspectRequest:
     """A request with a whole picture file; fields as in InspectRequest of inspection.proto."""
-    return inspection_pb2.InspectRequest(
+    request = inspection_pb2.InspectRequest(
         image=inspection_pb2.Image(encoded=data),
         camera=camera,
         part_id=part_id,
         frame_id=frame_id,
         captured_unix_ns=captured_unix_ns,
-        recipe_name=recipe if isinstance(recipe, str) else None,
-        recipe=None if isinstance(recipe, str) else recipe,
     )
+    _put_rules(request, recipe)
+    return request
 
 
 def pixels_request(
@@ -80,15 +80,15 @@ def pixels_request(
         height=pixels.shape[0],
         format=inspection_pb2.PIXEL_FORMAT_MONO8 if pixels.ndim == 2 else inspection_pb2.PIXEL_FORMAT_RGB8,
     )
-    return inspection_pb2.InspectRequest(
+    request = inspection_pb2.InspectRequest(
         image=inspection_pb2.Image(raw=raw),
         camera=camera,
         part_id=part_id,
         frame_id=frame_id,
         captured_unix_ns=captured_unix_ns,
-        recipe_name=recipe if isinstance(recipe, str) else None,
-        recipe=None if isinstance(recipe, str) else recipe,
     )
+    _put_rules(request, recipe)
+    return request
 
 
 class EventStream:
@@ -230,9 +230,10 @@ class InspectionClient:
         finally:
             call.cancel()
 
-    def trigger(self, camera: str, *, part_id: str = "") -> inspection_pb2.InspectionResult:
+    def trigger(self, camera: str, *, part_id: str = "", recipe: Rules = None) -> inspection_pb2.InspectionResult:
         """Takes a picture with one of the station's cameras now, and judges it."""
         request = inspection_pb2.TriggerRequest(camera=camera, part_id=part_id)
+        _put_rules(request, recipe)
         with station_errors(self._target):
             return self._stub.Trigger(request, timeout=self._timeout).result
 
@@ -276,6 +277,13 @@ class InspectionClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _put_rules(request: inspection_pb2.InspectRequest | inspection_pb2.TriggerRequest, recipe: Rules) -> None:
+    if isinstance(recipe, str):
+        request.recipe_name = recipe
+    elif recipe is not None:
+        request.recipe.CopyFrom(recipe)
 
 
 def _stream_answer(response: inspection_pb2.InspectStreamResponse) -> StreamAnswer:

@@ -9,8 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.packages import make_anchor_package, picture
-from support.station import Listening, Serving, refusal, serving_model
+from support.station import Listening, Serving, refusal, serving_model, write_pictures
 
+from edge.cameras import make_camera
+from edge.cameras.folder import FolderCameraSettings
+from edge.cameras.thread import CameraThread
 from edge.models.slot import ServingModel
 from edge.service.server import GrpcSettings
 from edge.verdict import RecipeSettings
@@ -92,6 +95,29 @@ def test_classes_that_exclude_each_other_count_once_a_place(tmp_path: Path) -> N
         exclusive = rules(name="one a place", maximum_count=1, exclusive_classes=["dent", "scratch"])
         one = line.client.inspect_pixels(white, recipe=exclusive)
         assert (one.verdict, one.recipe) == (PASS, "one a place")
+
+
+def test_a_trigger_brings_its_rules_to_the_picture_it_takes(model: ServingModel, tmp_path: Path) -> None:
+    write_pictures(tmp_path / "pictures", {"a.png": picture()})
+    serving = Serving(model, recipes=STATION)
+    settings = FolderCameraSettings(kind="folder", name="files", folder=tmp_path / "pictures", loop=True)
+    camera = CameraThread(
+        lambda: make_camera(settings),
+        lambda taken, deadline: serving.pipeline.inspect(taken, deadline_monotonic_ns=deadline),
+        lambda bad: pytest.fail(bad.message),
+        lambda *_: None,
+    )
+    with camera, Listening(serving, cameras={"files": camera}) as line:
+        seen = [
+            line.client.trigger("files", part_id="C-1", recipe=recipe)
+            for recipe in (None, "bolts", rules(name="mine", minimum_side=20))
+        ]
+        assert [(answer.verdict, answer.recipe) for answer in seen] == [
+            (REJECT, "default"),
+            (PASS, "bolts"),
+            (PASS, "mine"),
+        ]
+        assert refusal(lambda: line.client.trigger("files", recipe="nuts")).reason is Reason.RECIPE_UNKNOWN
 
 
 @pytest.mark.parametrize(
