@@ -104,6 +104,8 @@ class TrainConfig:
     """Areas of new frames that the parent scores below this become ABSENT (paper 3.4.2: 0.01). 0: none; 1: all."""
     agreed_boxes: bool = False
     """Whether a confirmed detection's box is taught to the areas that answer for it (`training.data.agreed`)."""
+    best_boxes: bool = False
+    """Whether of several confirmed detections of one defect only the surest teaches (`training.data.doubled`)."""
     surroundings: bool = False
     """Whether areas beside a confirmed defect are taken as background (`training.data.surroundings`)."""
     healthy_share: float = 0.1

@@ -13,6 +13,7 @@ from training.config import TrainConfig
 from training.data.agreed import with_agreed_boxes
 from training.data.batches import Sampler
 from training.data.camera import Camera, fit_camera
+from training.data.doubled import without_doubled
 from training.data.held_out import hold_out
 from training.data.leaks import Seen, seen_in
 from training.data.mentoring import MentoringData
@@ -98,6 +99,8 @@ class Material:
         new_items: Sequence[Prepared] = ()
         if config.new_labels == "mentored" and isinstance(new, MentoringData):
             new_items = new.frames
+            if config.best_boxes:
+                new_items = without_doubled(new_items)
             if config.agreed_boxes:
                 new_items = with_agreed_boxes(new_items)
             if config.surroundings:

@@ -96,11 +96,14 @@ def _opened(root: Path, folder: Path) -> sqlite3.Connection:
 
 def _copy(damaged: sqlite3.Connection, new: sqlite3.Connection, table: str, bound: int) -> int:
     taken = 0
+    columns = [row[1] for row in new.execute(f"PRAGMA table_info({table})")]
     for row in _rows(damaged, table, bound):
+        # A log of an older schema has fewer columns; new ones were added at the end and have defaults.
+        names = columns[: len(row)]
         marks = ", ".join("?" for _ in row)
         # A row that the log's own rules refuse is no row of it.
         with contextlib.suppress(sqlite3.IntegrityError, sqlite3.InterfaceError):
-            new.execute(f"INSERT INTO {table} VALUES ({marks})", row)  # noqa: S608
+            new.execute(f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})", row)  # noqa: S608
             taken += 1
     return taken
 

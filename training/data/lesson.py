@@ -12,12 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lineside.areas import Head
+from lineside.areas import AnchorGrid, Head
 from lineside.gestures import PRESENT, UNKNOWN, AreaLabels, labels_of
 from lineside.pixels import Pixels, letterboxed
 from lineside.records import Gesture, MentoringRecord, Outcome, RecordedFrame
 from training.data.account import USED, disputed, skipped
 from training.data.agreed import note_agreed
+from training.data.doubled import note_doubled, second_boxes
 from training.data.heard import DAMAGED, WHOLE, Heard, damage, doubts
 from training.data.merging import Told
 from training.data.prepared import Mentored, letterbox_for
@@ -38,7 +39,8 @@ def teach(
         recorded_head: the head that raised the detections; None: not known.
     """
     labels = _labels(record, pixels, config, recorded_head)
-    return _noted(mentored(_model_input(pixels, config), labels), record, pixels, config), labels.skipped
+    item = mentored(_model_input(pixels, config), labels)
+    return _noted(item, labels, record, pixels, config, recorded_head), labels.skipped
 
 
 def mentored(picture: Pixels, labels: AreaLabels) -> Mentored:
@@ -116,8 +118,9 @@ def lesson_of(
                 heard[place].fate = disputed(CONTRADICTS)
     used = [place for place, item in enumerate(heard) if item.fate is USED]
     record = dataclasses.replace(empty, judgements=(*judgements, *doubts(told, heard)))
-    lesson = mentored(_model_input(pixels, config), _labels(record, pixels, config, told.recorded_head))
-    lesson = _noted(lesson, record, pixels, config)
+    labels = _labels(record, pixels, config, told.recorded_head)
+    lesson = mentored(_model_input(pixels, config), labels)
+    lesson = _noted(lesson, labels, record, pixels, config, told.recorded_head)
     if not whole_frames:
         lesson = only_spoken(lesson)
     if not used or lesson.silent:
@@ -172,8 +175,22 @@ def _labels(record: MentoringRecord, pixels: Pixels, config: DetectorConfig, rec
     )
 
 
-def _noted(item: Mentored, record: MentoringRecord, pixels: Pixels, config: DetectorConfig) -> Mentored:
-    return note_agreed(item, record, config.head_for(config.width, config.height), letterbox_for(config, pixels))
+def _noted(
+    item: Mentored,
+    labels: AreaLabels,
+    record: MentoringRecord,
+    pixels: Pixels,
+    config: DetectorConfig,
+    recorded_head: Head | None,
+) -> Mentored:
+    """What recipes may make more of: boxes that were confirmed, and areas that second boxes alone speak about."""
+    head = config.head_for(config.width, config.height)
+    second = second_boxes(record) if isinstance(head, AnchorGrid) else frozenset()
+    if second:
+        judgements = tuple(item for item in record.judgements if item.detection_id not in second)
+        record = dataclasses.replace(record, judgements=judgements)
+        item = note_doubled(item, labels, _labels(record, pixels, config, recorded_head))
+    return note_agreed(item, record, head, letterbox_for(config, pixels))
 
 
 def _model_input(pixels: Pixels, config: DetectorConfig) -> Pixels:

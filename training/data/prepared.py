@@ -61,6 +61,7 @@ class Mentored:
     taught: (A,) bool, boxes that a person drew.
     weights: (A,) float32, how much an area counts in the loss, 0 or more; None: all 1.
     agreed: (A,) bool, areas whose target is a detection's box that a person confirmed; None: none.
+    doubled: (A,) bool, areas only second or poor boxes speak about (`training.data.doubled`); None: none.
     """
 
     pixels: Pixels
@@ -70,6 +71,7 @@ class Mentored:
     taught: NDArray[np.bool_]
     weights: NDArray[np.float32] | None = None
     agreed: NDArray[np.bool_] | None = None
+    doubled: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         _check_weights(self.weights, len(self.spoken), "areas")

@@ -1,7 +1,7 @@
 """A mentoring record as answers: which detections are right, which defects were found or missed. Pure.
 
     said about a detection                        the answer
-    confirm, poor box                             RIGHT
+    confirm, poor box                             RIGHT; of a question below the threshold: a missed defect
     reject; nothing, on a frame called healthy
     or complete                                   WRONG
     wrong class, it is c                          NAMED: wrong, and a defect of class c under a wrong name
@@ -158,9 +158,15 @@ def judged(record: MentoringRecord, *, serial: bool = True) -> JudgedFrame:
     places: dict[str, list[BoxTuple]] = {}
     found: list[str] = []
     named: list[tuple[str, BoxTuple]] = []
+    overlooked: list[tuple[str, BoxTuple]] = []
     for item in record.detections:
         said = by_detection.get(item.detection_id)
         answer = answer_of(said)
+        if not item.raised:
+            # The model did not raise it: nothing about its precision, and a missed defect where it is one.
+            if said is not None and answer in (Answer.RIGHT, Answer.NAMED):
+                overlooked.append((said.class_name or item.class_name, item.box))
+            continue
         detections.append(
             JudgedDetection(
                 class_name=item.class_name,
@@ -174,7 +180,7 @@ def judged(record: MentoringRecord, *, serial: bool = True) -> JudgedFrame:
         elif answer is Answer.NAMED and said is not None and said.class_name is not None:
             named.append((said.class_name, item.box))
     renamed = tuple(name for name, box in named if _is_new(places, name, box))
-    missed = tuple(
+    missed = tuple(name for name, box in overlooked if _is_new(places, name, box)) + tuple(
         item.class_name or "" for item in drawn if item.box is None or _is_new(places, item.class_name or "", item.box)
     )
     frame = record.frame

@@ -172,7 +172,7 @@ def _look(
     classes: list[int] = []
     events: list[int] = []
     rejected: list[Rejection] = []
-    for detection, said in _rejected(record, detections):
+    for detection, said in _rejected(record):
         areas = detection.areas
         if not same or int(areas.max(initial=0)) >= head.count or not len(areas):
             areas = overlapping(head, geometry.to_model(as_boxes([detection.box]))[0], AREA_IOU)
@@ -213,18 +213,18 @@ def _look(
     return frame, rejected
 
 
-def _rejected(
-    record: MentoringRecord, detections: dict[str, RecordedDetection]
-) -> Iterator[tuple[RecordedDetection, tuple[int, ...]]]:
-    """Detections that were rejected one by one, or all at once by a word about the whole frame."""
+def _rejected(record: MentoringRecord) -> Iterator[tuple[RecordedDetection, tuple[int, ...]]]:
+    """Detections that were rejected one by one, or all at once by a word about the whole frame. Questions below a
+    threshold are no alarms that could be silenced."""
+    raised = {detection.detection_id: detection for detection in record.raised}
     answered = {judgement.detection_id for judgement in record.judgements}
     for judgement in record.judgements:
         if judgement.outcome is not Outcome.SAID:
             continue
-        if judgement.gesture is Gesture.REJECT and judgement.detection_id in detections:
-            yield detections[judgement.detection_id], judgement.events
+        if judgement.gesture is Gesture.REJECT and judgement.detection_id in raised:
+            yield raised[judgement.detection_id], judgement.events
         elif judgement.gesture is Gesture.FRAME_HEALTHY:
-            for name, detection in detections.items():
+            for name, detection in raised.items():
                 if name not in answered:
                     yield detection, judgement.events
 
