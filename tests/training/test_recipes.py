@@ -49,7 +49,16 @@ def test_a_recipe_carries_its_name() -> None:
         (
             "wrong_class",
             "recommended",
-            {"whole_frames", "feedback", "agreed_boxes", "surroundings", "teacher", "crop", "healthy_new"},
+            {
+                "whole_frames",
+                "feedback",
+                "agreed_boxes",
+                "best_boxes",
+                "surroundings",
+                "teacher",
+                "crop",
+                "healthy_new",
+            },
         ),
         ("recommended", "complete", {"feedback"}),
         ("recommended", "second_round", {"feedback"}),

@@ -31,8 +31,9 @@ def missed(detector: DetectorConfig) -> TrainConfig:
 def complete(detector: DetectorConfig) -> TrainConfig:
     """As `recommended`, with every frame searched: missed defects tapped, then the frame called complete or healthy."""
     start = recommended(detector)
-    # Who searches the frame wants to see what the station raised, all of it.
-    plan = dataclasses.replace(start.feedback, frames="complete", audit=1.0, show_from=None, show_to=None)
+    # Who searches the frame wants to see all that is known of it, sure things too; and what the model half saw is a
+    # click, and its box a better one than a tap's.
+    plan = dataclasses.replace(start.feedback, frames="complete", audit=1.0, show_to=None)
     return dataclasses.replace(start, recipe="complete", feedback=plan)
 
 

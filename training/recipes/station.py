@@ -11,8 +11,8 @@ from training.recipes.paper import transfer
 
 
 def recommended(detector: DetectorConfig) -> TrainConfig:
-    """Transfer, taught by single answers and by whole frames, asked where the model is not sure; a confirmed box is
-    taught as it lies and wherever it moves, beside it is background, and a mean teacher finds what nobody was shown."""
+    """Transfer, taught by single answers and by whole frames, asked where the model is not sure; the surest confirmed
+    box of a defect is taught as it lies, beside it is background, and a mean teacher finds what nobody was shown."""
     plan = FeedbackPlan(
         gestures="classes",
         frames="healthy",
@@ -26,6 +26,7 @@ def recommended(detector: DetectorConfig) -> TrainConfig:
         recipe="recommended",
         whole_frames=True,
         agreed_boxes=True,
+        best_boxes=True,
         surroundings=True,
         healthy_new=HEALTHY,
         crop=dataclasses.replace(start.crop, loose=True),
