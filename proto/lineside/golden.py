@@ -204,12 +204,15 @@ def _compare_candidates(
 ) -> Agreement:
     worst_score = worst_box = 0.0
     fault: str | None = None
+    # The score of the last entry of a full list; a list with room left has none.
+    last_expected, last_actual = (
+        min(score for score, _ in side.values()) if side and len(side) == length else 0.0 for side in (expected, actual)
+    )
     for key in sorted(expected.keys() | actual.keys()):
         here, there = expected.get(key), actual.get(key)
         if here is None or there is None:
             # Forgiven only at the end of a full list, where the other side's last entry scored about as much.
-            score, other = (there[0], expected) if there else (here[0] if here else 0.0, actual)
-            last = min(score for score, _ in other.values()) if len(other) == length else 0.0
+            score, last = (there[0], last_expected) if there else (here[0] if here else 0.0, last_actual)
             if score - last > score_limit and fault is None:
                 fault = f"candidate of area {key[0]}, class {key[1]}, score {score:.4f} is on one side only"
             continue
