@@ -53,10 +53,17 @@ class StationProcess:
         config: the sections of station.toml. `station.data_dir` is "data" unless it says otherwise.
         ready_seconds: how long a start may take.
         stop_seconds: how long a polite stop may take before it is killed.
+        module: that is run; it takes the arguments of `edge`.
     """
 
     def __init__(
-        self, folder: Path, config: Mapping[str, Any], *, ready_seconds: float = 60.0, stop_seconds: float = 30.0
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        ready_seconds: float = 60.0,
+        stop_seconds: float = 30.0,
+        module: str = "edge",
     ) -> None:
         station = {"data_dir": "data", **config.get("station", {})}
         self.folder = folder
@@ -64,6 +71,7 @@ class StationProcess:
         self.data_dir = folder / station["data_dir"]
         self._ready_seconds = ready_seconds
         self._stop_seconds = stop_seconds
+        self._module = module
         self._process: subprocess.Popen[bytes] | None = None
         self._output: IO[bytes] | None = None
         self._addresses: Addresses | None = None
@@ -101,7 +109,7 @@ class StationProcess:
         self._output = open(self.folder / OUTPUT_FILE, "ab")  # noqa: SIM115 - closed with the process
         # A session of its own: Ctrl-C in a terminal reaches the caller, who then stops the station in its turn.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge", "run", str(path)],
+            [sys.executable, "-m", self._module, "run", str(path)],
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,

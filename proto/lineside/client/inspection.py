@@ -5,7 +5,7 @@ Needs grpcio and numpy; pictures are sent as files, as arrays, or left in shared
 
 from __future__ import annotations
 
-import itertools
+import collections
 from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple
@@ -14,11 +14,26 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside import wire
 from lineside.client.errors import station_errors
+from lineside.client.requests import Rules, describe, file_request, pixels_request, with_fields
+from lineside.client.shared_memory import SharedPictures, Slot
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import inspection_pb2, inspection_pb2_grpc
 
+__all__ = [
+    "EventStream",
+    "InspectionClient",
+    "Rules",
+    "SharedPictures",
+    "StreamAnswer",
+    "file_request",
+    "pixels_request",
+]
+
 LARGEST_ANSWER_BYTES = 64 << 20
+
+_INSPECT = f"/{inspection_pb2.DESCRIPTOR.services_by_name['Inspection'].full_name}/Inspect"
 
 
 class StreamAnswer(NamedTuple):
@@ -28,67 +43,6 @@ class StreamAnswer(NamedTuple):
     """The request's number in the stream, from 0."""
     result: inspection_pb2.InspectionResult | None
     error: ContractError | None
-
-
-Rules = inspection_pb2.Recipe | str | None
-"""Rules of a request's own, or the name of one of the station's recipes; None: the station's first that fits."""
-
-
-def file_request(
-    data: bytes,
-    *,
-    camera: str = "",
-    part_id: str = "",
-    frame_id: str = "",
-    captured_unix_ns: int = 0,
-    recipe: Rules = None,
-) -> inspection_pb2.InspectRequest:
-    """A request with a whole picture file; fields as in InspectRequest of inspection.proto."""
-    request = inspection_pb2.InspectRequest(
-        image=inspection_pb2.Image(encoded=data),
-        camera=camera,
-        part_id=part_id,
-        frame_id=frame_id,
-        captured_unix_ns=captured_unix_ns,
-    )
-    _put_rules(request, recipe)
-    return request
-
-
-def pixels_request(
-    pixels: NDArray[np.uint8],
-    *,
-    camera: str = "",
-    part_id: str = "",
-    frame_id: str = "",
-    captured_unix_ns: int = 0,
-    recipe: Rules = None,
-) -> inspection_pb2.InspectRequest:
-    """A request with raw pixels.
-
-    Args:
-        pixels: uint8 (h, w) mono or (h, w, 3) RGB.
-
-    Raises:
-        ValueError: they are something else.
-    """
-    if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
-        raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, expected uint8 (h, w) or (h, w, 3)")
-    raw = inspection_pb2.RawImage(
-        pixels=pixels.tobytes(),
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        format=inspection_pb2.PIXEL_FORMAT_MONO8 if pixels.ndim == 2 else inspection_pb2.PIXEL_FORMAT_RGB8,
-    )
-    request = inspection_pb2.InspectRequest(
-        image=inspection_pb2.Image(raw=raw),
-        camera=camera,
-        part_id=part_id,
-        frame_id=frame_id,
-        captured_unix_ns=captured_unix_ns,
-    )
-    _put_rules(request, recipe)
-    return request
 
 
 class EventStream:
@@ -154,6 +108,8 @@ class InspectionClient:
         options = [
             ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
             ("grpc.max_send_message_length", -1),
+            # A connection of its own: the station deals out its time by connection.
+            ("grpc.use_local_subchannel_pool", 1),
         ]
         self._channel = (
             grpc.insecure_channel(target, options)
@@ -161,6 +117,10 @@ class InspectionClient:
             else grpc.secure_channel(target, credentials, options)
         )
         self._stub = inspection_pb2_grpc.InspectionStub(self._channel)
+        # The same method for requests that are bytes already.
+        self._inspect_bytes: grpc.UnaryUnaryMultiCallable[bytes, inspection_pb2.InspectResponse] = (
+            self._channel.unary_unary(_INSPECT, response_deserializer=inspection_pb2.InspectResponse.FromString)
+        )
 
     def inspect(self, request: inspection_pb2.InspectRequest) -> inspection_pb2.InspectionResult:
         """Judges one picture, as a request made by `file_request`, `pixels_request` or by hand."""
@@ -178,16 +138,10 @@ class InspectionClient:
         recipe: Rules = None,
     ) -> inspection_pb2.InspectionResult:
         """Judges a picture file: JPEG, PNG, WebP, BMP or TIFF."""
-        return self.inspect(
-            file_request(
-                data,
-                camera=camera,
-                part_id=part_id,
-                frame_id=frame_id,
-                captured_unix_ns=captured_unix_ns,
-                recipe=recipe,
-            )
+        request = file_request(
+            b"", camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns, recipe=recipe
         )
+        return self._inspect_joined(request, data)
 
     def inspect_pixels(
         self,
@@ -199,36 +153,80 @@ class InspectionClient:
         captured_unix_ns: int = 0,
         recipe: Rules = None,
     ) -> inspection_pb2.InspectionResult:
-        """Judges raw pixels, uint8 (h, w) or (h, w, 3) RGB."""
-        return self.inspect(
-            pixels_request(
-                pixels,
-                camera=camera,
-                part_id=part_id,
-                frame_id=frame_id,
-                captured_unix_ns=captured_unix_ns,
-                recipe=recipe,
-            )
-        )
+        """Judges raw pixels, uint8 (h, w) or (h, w, 3) RGB.
 
-    def stream(self, requests: Iterable[inspection_pb2.InspectRequest]) -> Iterator[StreamAnswer]:
+        Raises:
+            ValueError: they are something else.
+        """
+        request = inspection_pb2.InspectRequest()
+        describe(pixels, request.image.raw)
+        with_fields(
+            request, camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns, recipe=recipe
+        )
+        return self._inspect_joined(request, np.ascontiguousarray(pixels).data)
+
+    def inspect_shared(
+        self,
+        shared: SharedPictures,
+        pixels: NDArray[np.uint8],
+        *,
+        camera: str = "",
+        part_id: str = "",
+        frame_id: str = "",
+        captured_unix_ns: int = 0,
+        recipe: Rules = None,
+    ) -> inspection_pb2.InspectionResult:
+        """Judges raw pixels by way of shared memory, for a station on this host; they are copied into a slot.
+
+        Raises:
+            ValueError: they are no picture, or too large for a slot.
+            TimeoutError: no slot was free in the time for an answer.
+        """
+        with shared.put(pixels, timeout=self._timeout) as slot:
+            return self.inspect(
+                slot.request(
+                    camera=camera, part_id=part_id, frame_id=frame_id, captured_unix_ns=captured_unix_ns, recipe=recipe
+                )
+            )
+
+    def stream(
+        self, requests: Iterable[inspection_pb2.InspectRequest | tuple[Slot, inspection_pb2.InspectRequest]]
+    ) -> Iterator[StreamAnswer]:
         """Judges many pictures: sends ahead while it waits, answers in the order of the requests.
 
-        A picture that is refused has its error in its place and does not end the stream.
+        A picture that is refused has its error in its place and does not end the stream. A slot that comes with its
+        request is given back when the answer is there; the ring needs a few more than one, or nothing is sent ahead.
         """
-        numbers = itertools.count()
-        call = self._stub.InspectStream(
-            inspection_pb2.InspectStreamRequest(request=request, tag=next(numbers)) for request in requests
-        )
+        slots: collections.deque[Slot | None] = collections.deque()
+
+        def numbered() -> Iterator[inspection_pb2.InspectStreamRequest]:
+            for number, item in enumerate(requests):
+                slot, request = item if isinstance(item, tuple) else (None, item)
+                slots.append(slot)
+                yield inspection_pb2.InspectStreamRequest(request=request, tag=number)
+
+        call = self._stub.InspectStream(numbered())
         try:
             while True:
                 with station_errors(self._target):
                     response = next(call, None)
                 if response is None:
                     return
-                yield _stream_answer(response)
+                answer = _stream_answer(response)
+                if (slot := slots.popleft()) is not None:
+                    slot.__exit__(None if answer.error is None else type(answer.error), answer.error, None)
+                yield answer
         finally:
             call.cancel()
+            while slots:
+                if (slot := slots.popleft()) is not None:
+                    slot.__exit__(StopIteration, StopIteration(), None)
+
+    def _inspect_joined(
+        self, request: inspection_pb2.InspectRequest, picture: bytes | memoryview
+    ) -> inspection_pb2.InspectionResult:
+        with station_errors(self._target):
+            return self._inspect_bytes(wire.join(request, picture), timeout=self._timeout).result
 
     def trigger(self, camera: str, *, part_id: str = "", recipe: Rules = None) -> inspection_pb2.InspectionResult:
         """Takes a picture with one of the station's cameras now, and judges it."""
