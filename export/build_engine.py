@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from export.engines.compile import Compile, Job, OnProgress
-from export.engines.gpu import local_gpu
-from export.engines.key import ANY, BatchRange, EngineKey, check_profiles, shapes_of
-from export.engines.lock import LockBusyError, exclusive
 from export.engines.process import compile_apart
-from export.engines.store import EngineRefusedError, EngineStore, Origin, Record, new_record
 from export.engines.variants import Variant, variant_of
-from export.tensorrt_api import EngineBuildError, TensorRt
+from lineside.engines.gpu import local_gpu
+from lineside.engines.key import ANY, BatchRange, EngineKey, check_profiles, shapes_of
+from lineside.engines.lock import LockBusyError, exclusive
+from lineside.engines.store import EngineRefusedError, EngineStore, Origin, Record, new_record
+from lineside.engines.tensorrt_api import EngineBuildError, TensorRt
 from lineside.package import GRAPH_NAME, Package
 from lineside.pixels import Pixels
 

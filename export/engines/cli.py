@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from export.engines.key import BatchRange
-from export.engines.layers import as_json
-from export.engines.lock import LockBusyError, exclusive
 from export.engines.prune import Limits, choose
-from export.engines.store import EngineRefusedError, EngineStore
 from export.engines.text import entry_json, inspect_text, list_text
 from export.engines.variants import PRECISIONS
-from export.tensorrt_api import BUILDERS, EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
 from lineside import signing
+from lineside.engines.key import BatchRange
+from lineside.engines.layers import as_json
+from lineside.engines.lock import LockBusyError, exclusive
+from lineside.engines.store import EngineRefusedError, EngineStore
+from lineside.engines.tensorrt_api import BUILDERS, EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
 from lineside.package import GRAPH_NAME, Package, read_package
 from lineside.pixels import Pixels, decode
 from lineside.reasons import ContractError

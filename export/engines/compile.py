@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 from export.engines.advice import failure
-from export.engines.gpu import local_gpu
-from export.engines.key import BatchRange
-from export.engines.layers import Layer, from_inspector, from_log
-from export.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt
+from lineside.engines.gpu import local_gpu
+from lineside.engines.key import BatchRange
+from lineside.engines.layers import Layer, from_inspector, from_log
+from lineside.engines.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import hashlib
 
 import onnx
 
-from export.tensorrt_api import EngineBuildError
+from lineside.engines.tensorrt_api import EngineBuildError
 
 _PRECISIONS: dict[int, str] = {
     onnx.TensorProto.FLOAT: "fp32",

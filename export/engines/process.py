@@ -22,9 +22,9 @@ import time
 from typing import IO, Any, NoReturn
 
 from export.engines.compile import Compiled, Job, OnProgress, compile_here
-from export.engines.key import BatchRange
-from export.engines.layers import as_json, of_json
-from export.tensorrt_api import EngineBuildError, EngineCancelledError, load_tensorrt
+from lineside.engines.key import BatchRange
+from lineside.engines.layers import as_json, of_json
+from lineside.engines.tensorrt_api import EngineBuildError, EngineCancelledError, load_tensorrt
 
 _GRACE_SECONDS = 20.0
 """A builder asks between steps whether to go on; a step may be long."""

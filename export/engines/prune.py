@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Sequence
 
-from export.engines.store import Entry
+from lineside.engines.store import Entry
 
 _DAY = 86400.0
 

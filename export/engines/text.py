@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from export.engines.layers import share_of_precisions
-from export.engines.store import Entry, Record
+from lineside.engines.layers import share_of_precisions
+from lineside.engines.store import Entry, Record
 
 
 def list_text(entries: Sequence[Entry], folder: Path) -> str:

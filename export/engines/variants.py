@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.engines.graph import Graph, read_graph
-from export.tensorrt_api import EngineBuildError
 from lineside import golden
+from lineside.engines.tensorrt_api import EngineBuildError
 from lineside.letterbox import Letterbox
 from lineside.package import GOLDEN_NAME, GRAPH_NAME, Package
 from lineside.pixels import Pixels, letterboxed

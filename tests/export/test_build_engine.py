@@ -21,13 +21,13 @@ from support.checkpoints import checkpoint, frames
 from export import build_engine as module
 from export.build_engine import BuiltEngine, Settings, build_engine, key_of
 from export.engines.compile import Compile, Compiled, compile_here
-from export.engines.gpu import Gpu
-from export.engines.key import BatchRange, EngineKey
-from export.engines.lock import exclusive
-from export.engines.store import EngineStore, new_record
 from export.engines.variants import variant_of
 from export.package import export_package
-from export.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
+from lineside.engines.gpu import Gpu
+from lineside.engines.key import BatchRange, EngineKey
+from lineside.engines.lock import exclusive
+from lineside.engines.store import EngineStore, new_record
+from lineside.engines.tensorrt_api import EngineBuildError, EngineCancelledError, TensorRt, load_tensorrt
 from lineside.golden import unpack
 from lineside.package import GRAPH_NAME, Package
 

@@ -132,7 +132,7 @@ def test_activations_are_signed_and_symmetric_and_every_pair_has_one_reader(grap
 
 def test_tensorrt_reads_the_portable_forms() -> None:
     pytest.importorskip("tensorrt_rtx")
-    from export.tensorrt_api import load_tensorrt
+    from lineside.engines.tensorrt_api import load_tensorrt
 
     tensorrt = load_tensorrt("tensorrt_rtx")
     trt = tensorrt.module

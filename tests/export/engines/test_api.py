@@ -20,7 +20,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-SOURCES = (ROOT / "export" / "tensorrt_api.py", ROOT / "export" / "engines" / "compile.py")
+SOURCES = (
+    ROOT / "proto" / "lineside" / "engines" / "tensorrt_api.py",
+    ROOT / "export" / "engines" / "compile.py",
+)
 
 # Class, then what is called or read of it.
 BOTH: dict[str, tuple[str, ...]] = {

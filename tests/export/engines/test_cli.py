@@ -89,7 +89,7 @@ def test_verify_refuses_an_engine_of_another_version_of_the_builder(
 ) -> None:
     import dataclasses
 
-    from export.engines.store import EngineStore
+    from lineside.engines.store import EngineStore
 
     engine, record = EngineStore(Path(store)).read_file(next(Path(store).glob("*.engine")))
     older = dataclasses.replace(record, key=dataclasses.replace(record.key, builder="tensorrt_rtx 1.6.0.1"))

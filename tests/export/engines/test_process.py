@@ -16,10 +16,10 @@ from support import packages
 
 from export.engines import process
 from export.engines.compile import Job
-from export.engines.key import BatchRange
 from export.engines.process import compile_apart
-from export.engines.store import EngineStore
-from export.tensorrt_api import EngineBuildError, EngineCancelledError, load_tensorrt
+from lineside.engines.key import BatchRange
+from lineside.engines.store import EngineStore
+from lineside.engines.tensorrt_api import EngineBuildError, EngineCancelledError, load_tensorrt
 from lineside.package import GRAPH_NAME, Package
 
 ROOT = Path(__file__).resolve().parents[3]

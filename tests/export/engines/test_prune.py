@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from export.engines.key import ANY, EngineKey
 from export.engines.prune import Limits, choose
-from export.engines.store import Entry, Origin, new_record
+from lineside.engines.key import ANY, EngineKey
+from lineside.engines.store import Entry, Origin, new_record
 
 DAY = 86400.0
 NOW = 1000 * DAY

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from export.engines.advice import advice, failure
-from export.engines.gpu import Gpu, parse_tool
+from lineside.engines.gpu import Gpu, parse_tool
 
 # Out of tensorrt_rtx 1.7, shortened; those of classic TensorRT as its documentation has them.
 SAID = [
@@ -61,9 +61,11 @@ int cuDeviceGetAttribute(int *value, int attribute, int device) {
   return 0;
 }
 """
-ASK = (
-    "from export.engines.gpu import local_gpu; gpu = local_gpu(); print(gpu and (gpu.name, gpu.capability, gpu.driver))"
-)
+ASK = """
+from lineside.engines.gpu import local_gpu
+gpu = local_gpu()
+print(gpu and (gpu.name, gpu.capability, gpu.driver))
+"""
 
 
 @pytest.mark.parametrize(("fault", "answer"), [(0, "('NVIDIA Orin', 'SM87', '"), (100, "None")])

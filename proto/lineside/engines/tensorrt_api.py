@@ -2,7 +2,7 @@
 
 Both have the same Python API. `tensorrt_rtx` was run here; `tensorrt` (Jetson, data centre) was NOT run here: it needs
 its GPU to build. What this program calls of it was compared with the bindings of TensorRT 10.3, 10.16 and 11.4, name by
-name and signature by signature (tests/export/test_engine_api.py). Where the two differ it is said in this file.
+name and signature by signature (tests/export/engines/test_api.py). Where the two differ it is said in this file.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ _HOW = {
 
 class EngineBuildError(Exception):
     """No engine came out; the message says why in the builder's own words and what to do."""
+
+
+class TensorRtMissingError(EngineBuildError):
+    """It is not installed here, or its libraries do not load; the message says how to get it."""
 
 
 class EngineCancelledError(EngineBuildError):
@@ -146,7 +150,8 @@ def load_tensorrt(builder: str | None = None) -> TensorRt:
         builder: one of BUILDERS; None: the first that is installed.
 
     Raises:
-        EngineBuildError: it is not installed, or its libraries do not load.
+        EngineBuildError: there is no such builder.
+        TensorRtMissingError: it is not installed, or its libraries do not load.
     """
     names = BUILDERS if builder is None else (builder,)
     causes = []
@@ -157,7 +162,7 @@ def load_tensorrt(builder: str | None = None) -> TensorRt:
             return _load(name)
         except (ImportError, OSError) as error:
             causes.append(f"{name}: {error} ({_HOW[name]})")
-    raise EngineBuildError(f"no TensorRT here: {'; '.join(causes)}")
+    raise TensorRtMissingError(f"no TensorRT here: {'; '.join(causes)}")
 
 
 @functools.cache

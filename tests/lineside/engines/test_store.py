@@ -15,9 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from export.engines.key import ANY, EngineKey
-from export.engines.layers import Layer
-from export.engines.store import EngineRefusedError, EngineStore, Origin, Record, new_record
+from lineside.engines.key import ANY, EngineKey
+from lineside.engines.layers import Layer
+from lineside.engines.store import EngineRefusedError, EngineStore, Origin, Record, new_record
 
 KEY = EngineKey(
     graph_sha256="0" * 64, builder="b 1", target="SM89", gpu=ANY, driver=ANY, precision="fp32", profiles="1x8x8x1"
@@ -153,7 +153,7 @@ def test_a_record_of_another_engine_is_not_written(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from export.engines.store import EngineStore, Record
+from lineside.engines.store import EngineStore, Record
 folder, engine, record = Path(sys.argv[1]), Path(sys.argv[2]).read_bytes(), Path(sys.argv[3]).read_bytes()
 steps = int(sys.argv[4])
 def count(event, arguments):

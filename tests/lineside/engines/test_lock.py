@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from export.engines.lock import LockBusyError, exclusive, is_held
+from lineside.engines.lock import LockBusyError, exclusive, is_held
 
 HOLD = (
-    "import sys; from pathlib import Path; from export.engines.lock import exclusive\n"
+    "import sys; from pathlib import Path; from lineside.engines.lock import exclusive\n"
     "with exclusive(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
 )
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from export.engines.key import ANY, BatchRange, EngineKey, check_profiles, shapes_of
+from lineside.engines.key import ANY, BatchRange, EngineKey, check_profiles, shapes_of
 
 KEY = EngineKey(
     graph_sha256="0" * 64,

@@ -24,9 +24,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from export.engines.key import EngineKey
-from export.engines.layers import Layer, of_json
-from export.engines.lock import is_held
+from lineside.engines.key import EngineKey
+from lineside.engines.layers import Layer, of_json
+from lineside.engines.lock import is_held
 
 FORMAT_VERSION = 2
 _HALF_SECONDS = 3600.0
@@ -150,9 +150,13 @@ class EngineStore:
         engine, record = self.read_file(path)
         if record.key != key:
             raise EngineRefusedError("it was built for another model, GPU or setting than its name says")
+        self.touch(path)
+        return engine, record
+
+    def touch(self, path: Path) -> None:
+        """Notes that an engine is used."""
         with contextlib.suppress(OSError):  # a store that may only be read still serves
             os.utime(path)
-        return engine, record
 
     def read_file(self, path: Path) -> tuple[bytes, Record]:
         """An engine file and its record, after all that can be known without the builder was checked.

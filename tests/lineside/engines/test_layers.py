@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from export.engines.layers import Layer, as_json, from_inspector, from_log, of_json, share_of_precisions
+from lineside.engines.layers import Layer, as_json, from_inspector, from_log, of_json, share_of_precisions
 
 LISTING = """Layers:
 Name: first, LayerType: kgen, Inputs: [ { Name: image, Dimensions: [-1,8,8,1], Strides: [64,8,1,1], \
