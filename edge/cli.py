@@ -1,4 +1,6 @@
-"""`lineside station run|check FILE`, `lineside station keys FOLDER NAME`, and the same as `python -m edge`.
+"""`lineside station run|check FILE`, `lineside station keys FOLDER NAME`, `lineside station user add|remove|list FILE`.
+
+The same as `python -m edge`.
 
 Parses, calls one function, maps errors.
 """
@@ -34,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _check(parsed.file)
         if parsed.command == "keys":
             return _keys(parsed.folder, parsed.name)
+        if parsed.command == "user":
+            return _user(parsed)
         return _run(parsed.file, parsed.log_level)
     except (ContractError, OSError, ValueError) as error:
         print(f"lineside station: {error}", file=sys.stderr)
@@ -58,7 +62,48 @@ def _parser() -> argparse.ArgumentParser:
     keys = commands.add_parser("keys", help="make a pair of CURVE keys, for the station or for an operator")
     keys.add_argument("folder", type=Path, metavar="FOLDER")
     keys.add_argument("name", metavar="NAME", help="of the station or the operator")
+    user = commands.add_parser("user", help="accounts of the panel: who may judge, change models, make accounts")
+    verbs = user.add_subparsers(dest="verb", required=True, metavar="VERB")
+    add = verbs.add_parser("add", help="make an account, or give it another role and PIN")
+    remove = verbs.add_parser("remove", help="remove an account; its sessions end at once")
+    listing = verbs.add_parser("list", help="names and roles")
+    for verb in (add, remove, listing):
+        verb.add_argument("file", type=Path, metavar="station.toml")
+    for verb in (add, remove):
+        verb.add_argument("name", metavar="NAME", help="as it stands beside each judgement")
+    add.add_argument("--role", required=True, choices=["viewer", "operator", "engineer", "admin"])
     return parser
+
+
+def _user(parsed: argparse.Namespace) -> int:
+    from edge.config import load_config
+    from edge.panel.access.accounts import Accounts
+    from edge.panel.access.roles import role_of
+
+    accounts = Accounts(load_config(parsed.file).panel_folder)
+    if parsed.verb == "list":
+        for _, account in sorted(accounts.all().items()):
+            print(f"{account.role.word:<9} {account.name}")
+    elif parsed.verb == "remove":
+        accounts.remove(parsed.name)
+        print(f"{parsed.name}: removed")
+    else:
+        role = role_of(parsed.role)
+        accounts.put(parsed.name, role, _ask_secret())
+        print(f"{parsed.name}: {role.word}")
+    return 0
+
+
+def _ask_secret() -> str:
+    """Asked twice on a terminal; else one line of the standard input, for provisioning."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    import getpass
+
+    secret = getpass.getpass("PIN or password: ")
+    if getpass.getpass("Once more: ") != secret:
+        raise ValueError("these two are not the same; nothing was changed")
+    return secret
 
 
 def _keys(folder: Path, name: str) -> int:

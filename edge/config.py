@@ -66,6 +66,11 @@ class StationConfig(Settings):
     cameras: tuple[AnyCameraSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()
 
+    @property
+    def panel_folder(self) -> Path:
+        """Where the panel keeps accounts and what it counted."""
+        return self.station.data_dir / "panel"
+
     @pydantic.model_validator(mode="after")
     def _names_are_unique(self) -> StationConfig:
         for what, names in (

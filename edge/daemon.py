@@ -130,7 +130,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             slot=manager.slot,
             bus=bus,
             log=log,
-            selector=Selector(config.mentoring.policies, config.mentoring.seed),
+            selector=Selector(config.mentoring.policies, config.mentoring.seed, asking=config.mentoring.asking),
             recipes=config.recipes,
             observer=manager,
         )
@@ -169,6 +169,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
                 slot=manager.slot,
                 swaps=manager.list,
                 models=manager,
+                folder=config.panel_folder,
             )
             panel_address = (await stack.enter_async_context(PanelServer(parts))).address
         metrics_address = ""

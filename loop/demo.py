@@ -232,7 +232,8 @@ def _station_config(light: Path, port: int, display: Display) -> dict[str, Any]:
         display.say(f"Port {port} is taken on this machine; the panel gets another one")
         port = 0
     return {
-        "panel": {"listen": f"127.0.0.1:{port}"},
+        # No login: the page is on this machine alone, and a demo has no operators to tell apart.
+        "panel": {"listen": f"127.0.0.1:{port}", "login": False},
         "mentoring": {"budget_gb": 2.0},
         "cameras": [
             {

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -27,6 +28,8 @@ LONGEST_MESSAGE = 1024
 """Characters of a page's message."""
 TOO_MANY, GOING_AWAY, BAD_MESSAGE = 1013, 1001, 1008
 """Close codes of RFC 6455."""
+LOG_IN = 4401
+"""Our own: nobody is logged in on this page, or not any more."""
 
 
 class LivePage:
@@ -50,9 +53,18 @@ class LivePage:
         self._shown = True
         self._next_at = 0.0
 
-    async def run(self) -> None:
-        """Serves the page until it goes, or the station does."""
+    async def run(self, allowed: Callable[[], bool]) -> None:
+        """Serves the page until it goes, or the station does, or nobody is logged in on it any more.
+
+        Args:
+            allowed: whether somebody may look, asked before every message.
+        """
+        self._allowed = allowed
         await self._websocket.accept()
+        if not allowed():
+            # Said after the handshake: a browser does not tell its page why one failed.
+            await self._websocket.close(LOG_IN, "log in first")
+            return
         if self._hub.pages >= self._parts.settings.pages:
             await self._websocket.close(TOO_MANY, "too many pages are open")
             return
@@ -94,6 +106,9 @@ class LivePage:
         while not self._hub.closed:
             await waker.wait()
             waker.clear()
+            if not self._allowed():
+                await self._websocket.close(LOG_IN, "log in again")
+                return
             status = self._hub.status
             if status["beat"] != self._beat:
                 self._beat = status["beat"]

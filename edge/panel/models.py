@@ -1,13 +1,11 @@
-"""What the page shows of the station's models, and the request to go back to the one before. Pure."""
+"""What the page shows of the station's models. Pure."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Protocol
 
 from edge.panel.wire import Json
-from lineside.reasons import ContractError, Reason
 from lineside.v1 import model_pb2
 
 WHY = "at the panel"
@@ -28,11 +26,14 @@ class Models(Protocol):
     def list(self) -> Sequence[model_pb2.ModelStatus]:
         """Every package, the serving one first. Quick."""
 
+    def activate(self, digest: str, actor: str) -> model_pb2.ModelStatus:
+        """Lets a package serve from the next frame on."""
+
     def rollback(self, why: str, actor: str, *, only_from: str | None = None) -> model_pb2.ModelStatus:
         """Lets the model before serve again, where `only_from` serves."""
 
 
-def models_json(models: Models, *, may_roll_back: bool) -> Json:
+def models_json(models: Models, *, may_roll_back: bool, may_activate: bool) -> Json:
     """Everything about the models; `way_back` is None where there is none."""
     shown = [_model(status) for status in models.list()]
     return {
@@ -40,24 +41,8 @@ def models_json(models: Models, *, may_roll_back: bool) -> Json:
         "way_back": next((item for item in shown if item["digest"] == models.way_back), None),
         "frozen": models.frozen,
         "may_roll_back": may_roll_back,
+        "may_activate": may_activate,
     }
-
-
-def parse_rollback(body: bytes) -> tuple[str, str]:
-    """Operator and digest of a request {"operator": NAME, "digest": DIGEST}: the model he saw serving.
-
-    Raises:
-        ContractError: REQUEST_MALFORMED.
-    """
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        document = None
-    if isinstance(document, dict):
-        operator, digest = document.get("operator", ""), document.get("digest")
-        if isinstance(operator, str) and isinstance(digest, str) and digest:
-            return operator, digest
-    raise ContractError(Reason.REQUEST_MALFORMED, 'expected {"operator": NAME, "digest": DIGEST} in JSON')
 
 
 def _model(status: model_pb2.ModelStatus) -> Json:

@@ -24,10 +24,17 @@ class PanelSettings(Settings):
     allowed_hosts: tuple[str, ...] = ()
     """Names by which browsers may call the station, besides any IP address, localhost and the machine's own name.
     A name that is not known is refused, because it may belong to somebody else's page (DNS rebinding)."""
+    login: bool = True
+    """Whether the page asks who is there: accounts with roles, made with `lineside station user`. False: whoever
+    reaches the page may judge, under a name that is only claimed."""
+    session_hours: float = Field(default=12.0, gt=0, le=24 * 31)
+    """After which a login ends whatever happens."""
+    idle_minutes: float = Field(default=30.0, ge=0)
+    """After which it ends where nothing was done; 0: never. Viewers are let be."""
     operator: OperatorName = "operator"
-    """Who judges until somebody chooses another name on the page."""
+    """Without login: who judges until somebody chooses another name on the page."""
     operators: tuple[OperatorName, ...] = ()
-    """Names offered on the page; others are refused. Empty: any name may be typed in."""
+    """Without login: names offered on the page; others are refused. Empty: any name may be typed in."""
     language: Language = "en"
     """Of a page whose browser asks for none of en, de, fr, ja."""
     live_fps: float = Field(default=10.0, gt=0, le=60)
@@ -39,7 +46,7 @@ class PanelSettings(Settings):
     queue_frames: int = Field(default=2000, ge=1, le=1_000_000)
     """How many of the newest frames in the log are looked through for detections to judge."""
     rollback: bool = True
-    """Whether the page may let the model serve again that served before."""
+    """Whether operators may let the model serve again that served before; engineers always may."""
     pages: int = Field(default=16, ge=1, le=1024)
     """Most pages open at once."""
     tls_certificate: Path | None = None

@@ -42,7 +42,7 @@ def test_an_operator_judges_while_the_station_is_swapped_killed_and_started_agai
     station = tmp_path / "station"
     context = browser.new_context(viewport=TABLET, has_touch=True, locale="en-GB")
     panel = steady_address()
-    with daemon(station, {"panel": {"listen": panel}}) as process:
+    with daemon(station, {"panel": {"listen": panel, "login": False}}) as process:
         with ModelsClient(process.addresses.grpc) as models:
             models.push(first.folder)
             models.activate(first.digest)
@@ -74,7 +74,7 @@ def test_an_operator_judges_while_the_station_is_swapped_killed_and_started_agai
         tab.page.keyboard.press("1")
         assert "1 not saved yet" in tab.told("waiting")
         assert len(said(process.log_folder)) == 2
-    with daemon(station, {"panel": {"listen": panel}}) as process:
+    with daemon(station, {"panel": {"listen": panel, "login": False}}) as process:
         tab.until(lambda: len(said(process.log_folder)) == 3)
         assert tab.told("saved") == "All saved"
         last = said(process.log_folder)[-1]

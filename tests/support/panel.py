@@ -23,6 +23,7 @@ from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selection
 from edge.mentoring.settings import MentoringSettings
 from edge.models.manager import ModelManager
+from edge.panel.access.accounts import Accounts
 from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
 from edge.panel.settings import PanelSettings
@@ -63,7 +64,7 @@ class Line:
     def __init__(self, folder: Path, *, classes: Sequence[str] = ("dent", "scratch", "stain"), **panel: Any) -> None:
         self.folder = folder
         # It may be stopped and started again under an open page.
-        self.settings = PanelSettings(**({"listen": steady_address()} | panel))
+        self.settings = PanelSettings(**({"listen": steady_address(), "login": False} | panel))
         self.slot = Slot()
         self.swaps: list[model_pb2.ModelStatus] = []
         """What the station's manager would tell of its models."""
@@ -82,6 +83,11 @@ class Line:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who may log in."""
+        return Accounts(self.folder / "panel")
 
     @property
     def url(self) -> str:
@@ -103,6 +109,7 @@ class Line:
             slot=self.slot,  # type: ignore[arg-type]
             swaps=lambda: self.swaps,
             models=self.models,
+            folder=self.folder / "panel",
         )
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), name="test-panel")

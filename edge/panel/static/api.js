@@ -12,10 +12,12 @@ export class Refused extends Error {
   /**
    * @param {string} reason
    * @param {string} message
+   * @param {Readonly<Record<string, unknown>>} details
    */
-  constructor(reason, message) {
+  constructor(reason, message, details) {
     super(message);
     this.reason = reason;
+    this.details = details;
   }
 }
 
@@ -83,6 +85,6 @@ function post(path, body) {
  */
 async function answer(response) {
   const document = await response.json();
-  if (!response.ok) throw new Refused(String(document.reason ?? response.status), String(document.message ?? ""));
+  if (!response.ok) throw new Refused(String(document.reason ?? response.status), String(document.message ?? ""), document);
   return document;
 }

@@ -10,7 +10,8 @@ import { listen } from "./keys.js";
 import { Live } from "./live.js";
 import { Models } from "./models.js";
 import { Outbox } from "./outbox.js";
-import { Preferences } from "./preferences.js";
+import { Login } from "./login.js";
+import { paintTheme, Preferences } from "./preferences.js";
 import { Queue } from "./queue.js";
 import { showHealth } from "./health.js";
 import { Speaker } from "./speaker.js";
@@ -23,13 +24,17 @@ const REFRESH_EVERY_MS = 800;
 /** @type {import("./types.js").Setup} */
 const setup = await read("/api/setup");
 begin(setup.language);
+paintTheme();
+const login = new Login(setup);
+// Nothing below runs before somebody is let in: the page is then loaded anew.
+if (setup.login && setup.who === null) await login.ask();
 
 /** @type {Status | null} */
 let status = null;
 /** @type {Record<string, import("./types.js").Model>} */
 let models = {};
 
-const outbox = new Outbox(submit);
+const outbox = new Outbox(submit, setup.who?.name ?? "");
 const channel = new Channel();
 const queue = new Queue();
 const speaker = new Speaker(outbox);
@@ -43,6 +48,8 @@ const preferences = new Preferences(setup, {
   camera: (name) => channel.camera(name),
 });
 speaker.operator = preferences.operator;
+speaker.proven = setup.login;
+speaker.may = live.may = setup.who?.role !== "viewer";
 const catalogue = new Models(() => speaker.operator);
 const editor = new Editor(speaker, {
   saidOfFrame: (frameId) => {
@@ -117,6 +124,7 @@ function heard(now) {
 }
 
 channel.addEventListener("status", (event) => heard(/** @type {CustomEvent} */ (event).detail));
+channel.addEventListener("login", () => void login.ask());
 channel.addEventListener("connection", () => {
   if (channel.connected) {
     outbox.wake();
@@ -125,13 +133,15 @@ channel.addEventListener("connection", () => {
   health();
 });
 let stuck = false;
-outbox.addEventListener("change", () => {
+outbox.addEventListener("change", showOutbox);
+function showOutbox() {
   const words = /** @type {Record<string, string>} */ ({ NETWORK: say("lost"), STORAGE_FULL: say("log_full"), STORAGE_FAULT: say("log_fault") });
-  told.waiting(outbox.waiting, outbox.trouble && (words[outbox.trouble] ?? outbox.troubleMessage));
+  const strangers = outbox.strangers.length > 0 ? say("waits_for", { names: outbox.strangers.join(", ") }) : "";
+  told.waiting(outbox.waiting, outbox.trouble ? (words[outbox.trouble] ?? outbox.troubleMessage) : strangers);
   if (stuck && outbox.waiting === 0) told.tell("saved", say("all_saved"));
   stuck = outbox.waiting > 0 && (stuck || outbox.trouble !== "");
   health();
-});
+}
 outbox.addEventListener("settled", (event) => {
   const { ack } = /** @type {CustomEvent} */ (event).detail;
   if (ack.code !== 0) told.tell("refused", say("refused", { why: ack.message || ack.reason }));
@@ -141,7 +151,7 @@ document.addEventListener("language", health);
 /** Keeps the part on the live view, whatever the policies said of it, and opens it to be spoken of. */
 async function teach() {
   const decision = live.decision;
-  if (decision === null || decision.width === 0) return;
+  if (!speaker.may || decision === null || decision.width === 0) return;
   try {
     /** @type {import("./types.js").FrameRecord} */
     const record = await write(`/api/frames/${encodeURIComponent(decision.frame_id)}/keep`, { operator: speaker.operator });
@@ -181,5 +191,5 @@ listen(null, {
   M: () => catalogue.open(),
 });
 judge.show();
-health();
+showOutbox();
 refresh();

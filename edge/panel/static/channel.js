@@ -5,10 +5,12 @@ const FIRST_WAIT_MS = 300;
 const LONGEST_WAIT_MS = 3000;
 /** Three of the station's heartbeats: after that silence the connection is dead, whatever TCP says. */
 const SILENCE_MS = 6500;
+/** The station's word that nobody is logged in here, or not any more. */
+const LOG_IN = 4401;
 
 /** @typedef {{header: import("./types.js").Decision, jpeg: Blob | null}} Picture */
 
-/** Events: "status" (detail Status), "picture" (detail Picture), "connection". */
+/** Events: "status" (detail Status), "picture" (detail Picture), "connection", "login". */
 export class Channel extends EventTarget {
   /** @type {WebSocket | null} */
   #socket = null;
@@ -68,7 +70,10 @@ export class Channel extends EventTarget {
         this.dispatchEvent(new CustomEvent("picture", { detail: split(event.data) }));
       }
     });
-    socket.addEventListener("close", () => this.#dropped(socket));
+    socket.addEventListener("close", (event) => {
+      if (event.code === LOG_IN) this.dispatchEvent(new Event("login"));
+      this.#dropped(socket);
+    });
     socket.addEventListener("error", () => this.#dropped(socket));
   }
 

@@ -84,7 +84,7 @@ export class Judge {
   /** @param {string} name of the action, as on the button */
   async act(name) {
     const item = this.#item;
-    if (this.#busy) return;
+    if (this.#busy || (!this.parts.speaker.may && name !== "SKIP")) return;
     if (name === "UNDO") return this.#hold(name, () => this.#undo());
     if (item === null || (!BLIND.has(name) && (!this.#seen || this.#seconds() * 1000 < ARMED_MS))) return;
     if (name === "SKIP") {
@@ -236,7 +236,7 @@ export class Judge {
       const button = /** @type {HTMLButtonElement} */ (element);
       const name = button.dataset.act ?? "";
       if (name === "UNDO") button.disabled = !this.parts.speaker.canUndo;
-      else button.disabled = this.#item === null || (!this.#seen && !BLIND.has(name));
+      else button.disabled = this.#item === null || (!this.parts.speaker.may && name !== "SKIP") || (!this.#seen && !BLIND.has(name));
     }
   }
 }

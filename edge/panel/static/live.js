@@ -14,6 +14,8 @@ const AGE_EVERY_MS = 500;
 
 export class Live {
   #view = new View(byId("live-view"));
+  /** Whether this person may judge the part on the screen. */
+  may = true;
   /** @type {Decision | null} the one on the screen */
   decision = null;
   /** @type {Status | null} */
@@ -98,7 +100,7 @@ export class Live {
   #part() {
     byId("part-id").textContent = this.decision?.part_id || "–";
     byId("part-camera").textContent = this.decision?.camera ?? "–";
-    /** @type {HTMLButtonElement} */ (byId("teach")).disabled = this.decision === null || this.decision.width === 0;
+    /** @type {HTMLButtonElement} */ (byId("teach")).disabled = !this.may || this.decision === null || this.decision.width === 0;
     this.#age();
   }
 

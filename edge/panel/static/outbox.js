@@ -29,13 +29,19 @@ export class Outbox extends EventTarget {
   /** Why nothing goes through at present: a reason of the contract, "NETWORK", or "". */
   trouble = "";
   troubleMessage = "";
+  /** Who is logged in: others' answers wait in the browser until they are. "": the station asks for no login. */
+  sender = "";
   /** Whether this browser keeps answers over a reload. */
   durable = true;
 
-  /** @param {(feedback: Feedback) => Promise<Ack>} send */
-  constructor(send) {
+  /**
+   * @param {(feedback: Feedback) => Promise<Ack>} send
+   * @param {string} sender
+   */
+  constructor(send, sender) {
     super();
     this.#send = send;
+    this.sender = sender;
     this.#adopt(0);
     setInterval(() => this.#adopt(ORPHAN_MS), ORPHAN_MS);
     addEventListener("storage", (event) => this.#heard(event));
@@ -45,6 +51,16 @@ export class Outbox extends EventTarget {
   /** Answers without an acknowledgement. @returns {number} */
   get waiting() {
     return this.#entries.size;
+  }
+
+  /** Whose answers wait for their login. @returns {string[]} */
+  get strangers() {
+    return [...new Set([...this.#entries.values()].filter((entry) => !this.#mine(entry)).map((entry) => entry.feedback.operator))];
+  }
+
+  /** @param {Entry} entry */
+  #mine(entry) {
+    return this.sender === "" || entry.feedback.operator === this.sender;
   }
 
   /**
@@ -137,6 +153,7 @@ export class Outbox extends EventTarget {
   #oldest() {
     let oldest;
     for (const entry of this.#entries.values()) {
+      if (!this.#mine(entry)) continue;
       if (oldest === undefined || entry.made < oldest.made) oldest = entry;
     }
     return oldest;

@@ -2,6 +2,7 @@
 // @ts-check
 import { byId, choice, dialog } from "./dom.js";
 import { choose, say, spoken } from "./i18n.js";
+import { logout, showWho } from "./login.js";
 import { keep, kept } from "./store.js";
 import { LANGUAGE_NAMES, LANGUAGES } from "./words.js";
 
@@ -21,15 +22,17 @@ export class Preferences {
   constructor(setup, chosen) {
     this.setup = setup;
     this.chosen = chosen;
-    this.operator = firstOperator(setup, kept("operator"));
-    paint(kept("theme") ?? "auto");
+    this.operator = setup.who?.name ?? firstOperator(setup, kept("operator"));
     byId("menu").addEventListener("click", () => {
       this.#offer();
       this.#dialog.showModal();
     });
     byId("settings-close").addEventListener("click", () => this.#dialog.close());
     const form = byId("operator-form");
-    form.hidden = setup.operators.length > 0;
+    form.hidden = setup.login || setup.operators.length > 0;
+    byId("operators-section").hidden = setup.login;
+    byId("logout").addEventListener("click", () => void logout());
+    showWho(setup);
     form.addEventListener("submit", () => this.#use(/** @type {HTMLInputElement} */ (byId("operator-name")).value.trim()));
     // Also before a dialog: Escape and the language may change what is offered.
     document.addEventListener("language", () => this.#offer());
@@ -41,6 +44,7 @@ export class Preferences {
   }
 
   #offer() {
+    showWho(this.setup);
     const names = [...new Set([this.setup.operator, ...this.setup.operators, this.operator])];
     list("operators", names, this.operator, (name) => name, (name) => this.#use(name));
     list("languages", [...LANGUAGES], spoken(), (name) => LANGUAGE_NAMES[name], choose);
@@ -75,6 +79,11 @@ export class Preferences {
 export function firstOperator({ operator, operators }, last) {
   if (!last || (operators.length > 0 && !operators.includes(last))) return operator;
   return last;
+}
+
+/** As chosen on this device; before anything else, so that nothing flashes. */
+export function paintTheme() {
+  paint(kept("theme") ?? "auto");
 }
 
 /** @param {string} theme */

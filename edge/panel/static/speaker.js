@@ -28,6 +28,10 @@ export class Speaker extends EventTarget {
   #settled = new Map();
   /** Who judges. */
   operator = "";
+  /** By a login: then nobody takes back what another has said. */
+  proven = false;
+  /** Whether this person may judge at all. */
+  may = true;
 
   /** @param {import("./outbox.js").Outbox} outbox */
   constructor(outbox) {
@@ -51,8 +55,13 @@ export class Speaker extends EventTarget {
     });
   }
 
+  /** Where the last word stands that may be taken back; -1: nowhere. */
+  #mine() {
+    return this.#history.findLastIndex((spoken) => !this.proven || spoken.operator === this.operator);
+  }
+
   get canUndo() {
-    return this.#history.length > 0;
+    return this.may && this.#mine() >= 0;
   }
 
   /**
@@ -106,8 +115,9 @@ export class Speaker extends EventTarget {
    * @returns {{spoken: Spoken, word: Promise<Ack>} | null}
    */
   undo() {
-    const spoken = this.#history.pop();
-    if (spoken === undefined) return null;
+    const place = this.#mine();
+    if (place < 0) return null;
+    const [spoken] = this.#history.splice(place, 1);
     this.#remember();
     const details = { seconds: 0, label: spoken.label, item: null };
     return { spoken, word: this.#outbox.add(this.#message(spoken.target, "RETRACT", spoken.operator, details)) };

@@ -46,8 +46,15 @@
  *   shadow: {frames: number, wanted: number, pass_to_reject: number, reject_to_pass: number} | null,
  *   replay: {done: number, total: number, finished: boolean, escapes: number, defects: number} | null}} ModelEntry
  */
-/** @typedef {{models: ModelEntry[], way_back: ModelEntry | null, frozen: string, may_roll_back: boolean}} ModelsAnswer */
-/** @typedef {{operator: string, operators: string[], language: string}} Setup */
+/**
+ * @typedef {{models: ModelEntry[], way_back: ModelEntry | null, frozen: string, may_roll_back: boolean,
+ *   may_activate: boolean}} ModelsAnswer
+ */
+/**
+ * `offered`: names a login shows. `who`: who is logged in; null: nobody, or the station asks for none.
+ * @typedef {{operator: string, operators: string[], language: string, login: boolean, offered: string[],
+ *   who: {name: string, role: "viewer" | "operator" | "engineer" | "admin"} | null, no_accounts: boolean}} Setup
+ */
 /**
  * lineside.v1.Feedback in protobuf's JSON, names as in mentoring.proto.
  * @typedef {{key: string, frame_id: string, detection_id?: string, gesture: string, class_name?: string,

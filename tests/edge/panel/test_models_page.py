@@ -15,7 +15,8 @@ from support.panel import Line
 from support.pushes import ACTOR, Told, manager, push
 
 from edge.models.manager import ModelManager
-from edge.panel.models import models_json, parse_rollback
+from edge.panel.http import texts
+from edge.panel.models import models_json
 from lineside.package import Package
 from lineside.reasons import ContractError
 from lineside.v1 import model_pb2, swap_pb2
@@ -107,11 +108,11 @@ def test_whoever_may_not_is_refused_and_nothing_is_done(
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"[]", b"{}", b'{"digest": ""}', b'{"digest": 3}', b'{"operator": 1, "digest": "x"}', b"[" * 5000]
+    "body", [b"", b"[]", b"{}", b'{"digest": "x"}', b'{"digest": 3}', b'{"operator": 1, "digest": "x"}', b"[" * 5000]
 )
 def test_what_is_no_request_to_go_back_is_refused(body: bytes) -> None:
     with pytest.raises(ContractError, match="REQUEST_MALFORMED"):
-        parse_rollback(body)
+        texts(body, "operator", "digest")
 
 
 def test_every_figure_of_a_candidate_is_shown() -> None:
@@ -133,7 +134,10 @@ def test_every_figure_of_a_candidate_is_shown() -> None:
         def rollback(self, why: str, actor: str, *, only_from: str | None = None) -> model_pb2.ModelStatus:
             raise AssertionError("nobody asked")
 
-    shown = models_json(Two(), may_roll_back=True)
+        def activate(self, digest: str, actor: str) -> model_pb2.ModelStatus:
+            raise AssertionError("nobody asked")
+
+    shown = models_json(Two(), may_roll_back=True, may_activate=False)
     (model,) = shown["models"]
     assert (shown["way_back"], shown["frozen"]) == (None, "by ada")
     assert model["replay"] == {"done": 9, "total": 9, "finished": True, "escapes": 1, "defects": 7}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pydantic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.panel.access.access import NOBODY, Access
 from edge.panel.board import MOST_CAMERAS, RECENT, Board
 from edge.panel.frames import Recent, View, cut, parse_view
-from edge.panel.parts import chosen_name
 from edge.panel.settings import PanelSettings
 from edge.panel.wire import http_status, parse_claim, parse_feedback, swap_json
 from lineside.reasons import ContractError, Reason
@@ -38,13 +40,13 @@ def test_an_operators_name_that_no_log_would_take_is_refused() -> None:
         PanelSettings(operators=("ada", " eve"))
 
 
-def test_a_station_with_a_list_takes_nobody_else() -> None:
-    settings = PanelSettings(operator="line", operators=("ada", "grace"))
-    assert [chosen_name(settings, name) for name in ("", "ada", "line")] == ["line", "ada", "line"]
+def test_a_station_with_a_list_takes_nobody_else(tmp_path: Path) -> None:
+    access = Access(PanelSettings(login=False, operator="line", operators=("ada", "grace")), tmp_path)
+    assert [access.operator(NOBODY, name) for name in ("", "ada", "line")] == ["line", "ada", "line"]
     with pytest.raises(ContractError, match="ada, grace") as caught:
-        chosen_name(settings, "mallory")
+        access.operator(NOBODY, "mallory")
     assert caught.value.reason is Reason.ROLE
-    assert chosen_name(PanelSettings(), "mallory") == "mallory"
+    assert Access(PanelSettings(login=False), tmp_path).operator(NOBODY, "mallory") == "mallory"
 
 
 @given(
