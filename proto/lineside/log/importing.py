@@ -147,6 +147,7 @@ def _foreign(
             defects=(),
             denied=(),
             unsettled=(),
+            contradicted=(),
             exclusive=False,
         )
         said = list(changes_of(nothing, dataclasses.replace(mark, whole=complete)))

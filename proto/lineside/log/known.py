@@ -7,11 +7,11 @@ that nobody spoke about is UNKNOWN, and so it stays in everything that is writte
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lineside.log.rectangles import Rectangle, pixels_of, without
 from lineside.records import BoxTuple, Gesture, Judgement, MentoringRecord, Outcome, RecordedDetection
 
 UNKNOWN, PARTLY, KNOWN = 0, 128, 255
@@ -53,7 +53,9 @@ class Knowledge:
     defects: tuple[Defect, ...]
     denied: tuple[Denied, ...]
     unsettled: tuple[BoxTuple, ...]
-    """Looked at and not settled: unsure, disputed, contradicted."""
+    """Looked at and not settled: unsure, disputed."""
+    contradicted: tuple[BoxTuple, ...]
+    """Called a defect in a frame that was called healthy: whatever else was said there, it is not settled."""
     exclusive: bool
     """A place can be of one class only, so a defect's place is known for every class."""
 
@@ -63,6 +65,7 @@ class Knowledge:
         return (
             self.whole is not None
             and not self.unsettled
+            and not self.contradicted
             and all(item.class_name is None or self._is_defect(item.reference) for item in self.denied)
         )
 
@@ -71,17 +74,36 @@ class Knowledge:
 
     def mask(self) -> NDArray[np.uint8]:
         """(height, width): UNKNOWN, PARTLY or KNOWN for each pixel."""
-        known = np.full((self.height, self.width), UNKNOWN if self.whole is None else KNOWN, np.uint8)
-        for box in self.unsettled:
-            _paint(known, box, UNKNOWN)
-        for item in self.denied:
-            if item.class_name is None:
-                _paint(known, item.box, KNOWN)
-            elif self.whole is not Gesture.FRAME_HEALTHY:
-                _paint(known, item.box, PARTLY)
-        for defect in self.defects:
-            _paint(known, defect.box, KNOWN if self.exclusive else PARTLY)
+        named = {item.class_name for item in (*self.defects, *self.denied)} - {None}
+        # And a class that nobody has named, which stands for all of those.
+        layers = [self._is_open(name) for name in ("", *sorted(map(str, named)))]
+        known = np.full((self.height, self.width), PARTLY, np.uint8)
+        known[np.all(layers, axis=0)] = UNKNOWN
+        known[~np.any(layers, axis=0)] = KNOWN
         return known
+
+    def _is_open(self, class_name: str) -> NDArray[np.bool_]:
+        found = np.zeros((self.height, self.width), bool)
+        for x1, y1, x2, y2 in self.open_for(class_name):
+            found[y1:y2, x1:x2] = True
+        return found
+
+    def open_for(self, class_name: str) -> list[Rectangle]:
+        """Where nobody settled whether there is a defect of this class: rectangles that overlap, in whole pixels."""
+        size = self.width, self.height
+        begun: list[BoxTuple] = [(0.0, 0.0, float(self.width), float(self.height))]
+        if self.whole is not None:
+            begun = [*self.unsettled]
+            if self.whole is not Gesture.FRAME_HEALTHY:
+                begun += [item.box for item in self.denied if item.class_name not in (None, class_name)]
+                if not self.exclusive:
+                    begun += [item.box for item in self.defects if item.class_name != class_name]
+        known = [item.box for item in self.denied if item.class_name in (None, class_name)]
+        known += [item.box for item in self.defects if self.exclusive or item.class_name == class_name]
+        regions, holes, fought = (
+            [found for box in boxes if (found := pixels_of(box, *size))] for boxes in (begun, known, self.contradicted)
+        )
+        return without([*without(regions, holes), *fought], ())
 
 
 def knowledge_of(record: MentoringRecord, *, exclusive: bool) -> Knowledge:
@@ -95,6 +117,7 @@ def knowledge_of(record: MentoringRecord, *, exclusive: bool) -> Knowledge:
     defects: list[Defect] = []
     denied: list[Denied] = []
     unsettled: list[BoxTuple] = []
+    contradicted: list[BoxTuple] = []
     whole: Gesture | None = None
     for judgement in record.judgements:
         detection = detections.get(judgement.detection_id or "")
@@ -114,8 +137,8 @@ def knowledge_of(record: MentoringRecord, *, exclusive: bool) -> Knowledge:
             denied += not_there
     if whole is Gesture.FRAME_HEALTHY:
         if defects:
-            # It contradicts itself: those places are settled by nobody.
-            unsettled += [defect.box for defect in defects]
+            # It contradicts itself.
+            contradicted = [defect.box for defect in defects]
             defects = []
         answered = {judgement.detection_id for judgement in record.judgements}
         denied += [
@@ -130,6 +153,7 @@ def knowledge_of(record: MentoringRecord, *, exclusive: bool) -> Knowledge:
         defects=tuple(defects),
         denied=tuple(denied),
         unsettled=tuple(unsettled),
+        contradicted=tuple(contradicted),
         exclusive=exclusive,
     )
 
@@ -159,11 +183,3 @@ def _about(judgement: Judgement, detection: RecordedDetection) -> tuple[list[Def
         return [right], [wrong]
     poor = judgement.gesture is Gesture.POOR_BOX
     return [Defect(reference=reference, class_name=detection.class_name, box=box, drawn=False, poor=poor)], []
-
-
-def _paint(mask: NDArray[np.uint8], box: BoxTuple, value: int) -> None:
-    """Every pixel that the box touches."""
-    height, width = mask.shape
-    x1, y1 = max(0, math.floor(box[0])), max(0, math.floor(box[1]))
-    x2, y2 = min(width, math.ceil(box[2])), min(height, math.ceil(box[3]))
-    mask[y1:y2, x1:x2] = value

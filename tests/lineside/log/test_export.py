@@ -99,10 +99,12 @@ def test_coco_is_read_by_pycocotools_which_counts_nothing_where_nobody_looked(
     export_log(log, tmp_path / "out", "coco", rename=plain)
     whole, partial = (COCO(str(tmp_path / "out" / name)) for name in ("annotations.json", "partial.json"))
     assert [len(whole.loadAnns(whole.getAnnIds(imgIds=[number]))) for number in sorted(whole.getImgIds())] == [3, 0]
-    # The crowd of a partly known frame is exactly what its mask leaves open.
+    # The crowds of a partly known frame are together exactly what its mask leaves open.
     first = min(partial.getImgIds())
-    [crowd, _] = partial.loadAnns(partial.getAnnIds(imgIds=[first], iscrowd=True))
-    assert (partial.annToMask(crowd).astype(bool) == (known_mask(tmp_path / "out", 2) != KNOWN)).all()
+    for category in (1, 2):
+        crowds = partial.loadAnns(partial.getAnnIds(imgIds=[first], catIds=[category], iscrowd=True))
+        union = np.any([partial.annToMask(crowd) for crowd in crowds], axis=0)
+        assert (union == (known_mask(tmp_path / "out", 2) != KNOWN)).all()
     # A model that finds something there is neither right nor wrong; one that finds something where a false alarm was
     # rejected is wrong.
     nobody_looked, rejected = [2.0, 40.0, 6.0, 6.0], [4.0, 4.0, 10.0, 8.0]
@@ -182,7 +184,7 @@ def edit_yolo(folder: Path) -> None:
 
 
 def edit_labelstudio(folder: Path) -> None:
-    tasks = json.loads((folder / "tasks.json").read_text())
+    tasks = json.loads((folder / "partial.json").read_text())
     [task] = [task for task in tasks if task["data"]["name"].startswith(frame_id(2))]
     [prediction] = task["predictions"]
     _, scratch = prediction["result"]
@@ -192,7 +194,7 @@ def edit_labelstudio(folder: Path) -> None:
     value = {"x": 50 / WIDTH * 100, "y": 2 / HEIGHT * 100, "width": 8 / WIDTH * 100, "height": 8 / HEIGHT * 100}
     drawn = {"id": "x1", **size, "value": {**value, "rotation": 0, "rectanglelabels": ["dent"]}}
     task["annotations"] = [{"id": 9, "result": [scratch, drawn]}]
-    (folder / "tasks.json").write_text(json.dumps(tasks))
+    (folder / "partial.json").write_text(json.dumps(tasks))
 
 
 def edit_cvat(folder: Path) -> None:

@@ -1,11 +1,12 @@
 """COCO object detection.
 
     annotations.json   frames that are wholly known
-    partial.json       frames that are partly known; what is not known is a crowd region of every category
+    partial.json       frames that are partly known; where a category is not settled there are crowd regions of it
 
-A crowd region (`iscrowd`, run lengths as segmentation) is COCO's own word for "do not count here": its evaluation
-neither punishes nor rewards what a model finds there. A training that drops crowds would take such places for healthy,
-which is why these frames have a file of their own.
+A crowd region (`iscrowd`) is COCO's own word for "do not count here": its evaluation neither punishes nor rewards what
+a model finds there. Evaluating boxes it looks at the box of a crowd and at one crowd at a time, so a region is written
+as its largest rectangles. A training that drops crowds would take such places for healthy, which is why these frames
+have a file of their own.
 """
 
 from __future__ import annotations
@@ -15,11 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from lineside.log.formats.shown import PICTURES, Format, Marked, MarkedBox, Shown, box_of, find_picture
-from lineside.log.known import KNOWN
+from lineside.log.rectangles import Rectangle
 
 WHOLE, PARTIAL = "annotations.json", "partial.json"
 
@@ -68,13 +66,15 @@ def _document(frames: Sequence[Shown], classes: Sequence[str]) -> dict[str, Any]
                     "bbox": [x1, y1, x2 - x1, y2 - y1],
                     "area": (x2 - x1) * (y2 - y1),
                     "iscrowd": 0,
+                    "segmentation": [],
                     "reference": defect.reference,
                     "drawn_by_a_person": defect.drawn,
                     "poor_box": defect.poor,
                 }
             )
         if not knowledge.settled:
-            annotations += _crowds(image_id, knowledge.mask() != KNOWN, len(classes))
+            for number, name in enumerate(classes, 1):
+                annotations += [_crowd(image_id, number, region) for region in knowledge.open_for(name)]
     for number, annotation in enumerate(annotations, 1):
         annotation["id"] = number
     return {
@@ -95,27 +95,16 @@ def _document(frames: Sequence[Shown], classes: Sequence[str]) -> dict[str, Any]
     }
 
 
-def _crowds(image_id: int, unknown: NDArray[np.bool_], classes: int) -> list[dict[str, Any]]:
-    rows, columns = unknown.any(axis=1).nonzero()[0], unknown.any(axis=0).nonzero()[0]
-    if not len(rows):
-        return []
-    x, y = int(columns[0]), int(rows[0])
-    region = {
+def _crowd(image_id: int, category_id: int, region: Rectangle) -> dict[str, Any]:
+    x1, y1, x2, y2 = region
+    return {
         "image_id": image_id,
-        "bbox": [x, y, int(columns[-1]) + 1 - x, int(rows[-1]) + 1 - y],
-        "area": int(unknown.sum()),
+        "category_id": category_id,
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": (x2 - x1) * (y2 - y1),
         "iscrowd": 1,
-        "segmentation": {"counts": run_lengths(unknown), "size": list(unknown.shape)},
+        "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
     }
-    return [{**region, "category_id": number} for number in range(1, classes + 1)]
-
-
-def run_lengths(mask: NDArray[np.bool_]) -> list[int]:
-    """COCO's uncompressed run lengths: column by column, beginning with how many are not set."""
-    flat = mask.ravel(order="F")
-    turns = (flat[1:] != flat[:-1]).nonzero()[0] + 1
-    lengths = np.diff([0, *turns.tolist(), len(flat)]).tolist()
-    return [0, *lengths] if flat[0] else list(lengths)
 
 
 def _marked(path: Path, document: dict[str, Any], whole: bool) -> list[Marked]:

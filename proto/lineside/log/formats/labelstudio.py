@@ -1,10 +1,11 @@
 """Label Studio's JSON.
 
-    tasks.json   one task a frame: wholly known ones with an annotation, partly known ones with a prediction
-    config.xml   the labelling interface that the results belong to
+    tasks.json     frames that are wholly known, a task with an annotation each
+    partial.json   frames that are partly known, a task with a prediction each
+    config.xml     the labelling interface that the results belong to
 
-A prediction is Label Studio's word for "begun, and for a person to finish": exporters leave such tasks out, so nothing
-that is partly known can be taken for complete, and the task waits in the queue of whoever labels.
+A prediction is Label Studio's word for "begun, and for a person to finish": the task waits in the queue of whoever
+labels. The converters of its SDK write such a task down as a picture without boxes, so these tasks are a file apart.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from xml.sax.saxutils import quoteattr
 
 from lineside.log.formats.shown import PICTURES, Format, Marked, MarkedBox, Shown, box_of, find_picture
 
-TASKS, CONFIG = "tasks.json", "config.xml"
+TASKS, PARTIAL, CONFIG = "tasks.json", "partial.json", "config.xml"
 MODEL_VERSION = "lineside operators"
 """Of the predictions that hold what operators said."""
 _FROM, _TO = "defect", "image"
@@ -26,8 +27,9 @@ _FROM, _TO = "defect", "image"
 
 def write(folder: Path, frames: Sequence[Shown], classes: Sequence[str]) -> None:
     """Tasks and labelling interface."""
-    tasks = [_task(number, frame) for number, frame in enumerate(frames, 1)]
-    (folder / TASKS).write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name, whole in ((TASKS, True), (PARTIAL, False)):
+        tasks = [_task(number, frame) for number, frame in enumerate(frames, 1) if frame.knowledge.settled is whole]
+        (folder / name).write_text(json.dumps(tasks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     labels = "".join(f"    <Label value={quoteattr(name)}/>\n" for name in classes)
     (folder / CONFIG).write_text(
         f'<View>\n  <Image name="{_TO}" value="$image" zoom="true"/>\n'
@@ -37,18 +39,23 @@ def write(folder: Path, frames: Sequence[Shown], classes: Sequence[str]) -> None
 
 
 def read(folder: Path) -> list[Marked]:
-    """The tasks of tasks.json, or of the one JSON file that there is: what Label Studio exports as JSON.
+    """The tasks of both files, or of the one JSON file that there is: what Label Studio exports as JSON.
+
+    A task with an annotation is wholly known, whichever file it is in.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: it is not Label Studio's; the message says what is wrong.
     """
-    path = folder / TASKS
-    if not path.is_file():
-        found = sorted(folder.glob("*.json"))
-        if len(found) != 1:
-            raise FileNotFoundError(f"{folder} holds {len(found)} JSON files, expected {TASKS}")
-        path = found[0]
+    files = [folder / name for name in (TASKS, PARTIAL) if (folder / name).is_file()]
+    if not files:
+        files = sorted(folder.glob("*.json"))
+        if len(files) != 1:
+            raise FileNotFoundError(f"{folder} holds {len(files)} JSON files, expected {TASKS}")
+    return [frame for path in files for frame in _read(path)]
+
+
+def _read(path: Path) -> list[Marked]:
     try:
         tasks = json.loads(path.read_text(encoding="utf-8"))
         return [_marked(path, number, task) for number, task in enumerate(tasks, 1)]
