@@ -20,6 +20,10 @@ class BackendError(Exception):
     """The runtime is missing, cannot make an engine out of the graph, or failed while it ran."""
 
 
+class BackendMissingError(BackendError):
+    """This machine cannot run the backend at all; the message says what is missing and how to get it."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSpec:
     """One output of the graph, without the batch axis."""
@@ -37,6 +41,8 @@ class Backend(abc.ABC):
 
     name: str
     """As in station.toml."""
+    stands_in: str = ""
+    """Why this engine runs instead of the one that was asked for; empty: it is that one."""
 
     def __init__(self, *, input_shape: tuple[int, int, int], outputs: Mapping[str, OutputSpec]) -> None:
         self.input_shape = input_shape

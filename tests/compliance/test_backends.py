@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
+from support.engines_on_host import HostMachine, stored, stored_for_this_machine
 from support.packages import SIZE, TOP_K, anchor_head, cell_head, expected_score, graph_for, picture
 
-from edge.backends import BACKENDS, open_backend
-from edge.backends.contract import Backend, BackendError
+from edge.backends import BACKENDS, BackendMissingError, open_backend
+from edge.backends.contract import Backend, BackendError, Images, Outputs
+from edge.backends.onnxruntime_cpu import OnnxRuntimeCpu
+from edge.backends.onnxruntime_gpu import BoundSession
+from edge.backends.onnxruntime_session import load_onnxruntime
 from edge.backends.scripted import Scripted
+from edge.backends.tensorrt_native import open_native
 from lineside.reasons import ContractError, Reason
 
 Open = Callable[[bytes], Backend]
@@ -27,11 +35,61 @@ def scripted(graph: bytes) -> Backend:
     return Scripted([{name: values[0] for name, values in outputs.items()}])
 
 
+class Bound(OnnxRuntimeCpu):
+    """The way of the GPU's providers, with buffers bound to a device; the device is the processor."""
+
+    name = "bound"
+
+    def __init__(self, graph: bytes) -> None:
+        super().__init__(graph)
+        self._bound = BoundSession(load_onnxruntime(), self._session, "cpu")
+
+    def _infer(self, images: Images) -> Outputs:
+        return self._bound.run(images)
+
+
+def on_host(library: str, *, rtx: bool) -> Open:
+    """Native TensorRT over a driver that keeps its memory on the host: tests/support says what is real in it."""
+
+    def opened(graph: bytes) -> Backend:
+        host = HostMachine(library, rtx=rtx)
+        host.knows(graph)
+        with tempfile.TemporaryDirectory() as folder:
+            store, _ = stored(Path(folder), graph)
+            return open_native(graph, store, host.parts)
+
+    return opened
+
+
+def real_tensorrt(graph: bytes) -> Backend:
+    """An engine built now for the GPU of this machine."""
+    with tempfile.TemporaryDirectory() as folder:
+        return open_native(graph, stored_for_this_machine(Path(folder), graph))
+
+
+@functools.cache
+def missing(name: str) -> str:
+    """What this machine lacks for a backend; empty: nothing."""
+    try:
+        (real_tensorrt if name == "tensorrt" else _named(name))(graph_for(cell_head())).close()
+    except BackendMissingError as error:
+        return f"{name} needs more than there is here: {error}"
+    return ""
+
+
 def _named(name: str) -> Open:
     return lambda graph: open_backend(name, graph)
 
 
-ENGINES = {**{name: _named(name) for name in BACKENDS}, "scripted": scripted}
+ENGINES: dict[str, Open] = {
+    **{name: _named(name) for name in BACKENDS if name != "tensorrt"},
+    "tensorrt": real_tensorrt,
+    "rtx, cuda-python, on the host": on_host("cuda-python", rtx=True),
+    "classic, cuda-python, on the host": on_host("cuda-python", rtx=False),
+    "classic, pycuda, on the host": on_host("pycuda", rtx=False),
+    "bound, on the processor": Bound,
+    "scripted": scripted,
+}
 
 
 def images(count: int = 1) -> np.ndarray:
@@ -40,6 +98,8 @@ def images(count: int = 1) -> np.ndarray:
 
 @pytest.fixture(params=sorted(ENGINES))
 def open_engine(request: pytest.FixtureRequest) -> Open:
+    if request.param in BACKENDS and (lacking := missing(request.param)):
+        pytest.skip(lacking)
     return ENGINES[request.param]
 
 

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SOURCES = (
     ROOT / "proto" / "lineside" / "engines" / "tensorrt_api.py",
     ROOT / "export" / "engines" / "compile.py",
+    ROOT / "edge" / "backends" / "tensorrt_engine.py",
 )
 
 # Class, then what is called or read of it.
@@ -48,7 +49,25 @@ BOTH: dict[str, tuple[str, ...]] = {
     "IProgressMonitor": ("phase_start", "step_complete", "phase_finish"),
     "ILogger": ("log", "INTERNAL_ERROR", "ERROR", "WARNING"),
     "Runtime": ("deserialize_cuda_engine",),
-    "ICudaEngine": ("create_engine_inspector", "create_execution_context"),
+    "ICudaEngine": (
+        "create_engine_inspector",
+        "create_execution_context",
+        "num_io_tensors",
+        "get_tensor_name",
+        "get_tensor_shape",
+        "get_tensor_dtype",
+        "get_tensor_mode",
+        "get_tensor_profile_shape",
+        "num_optimization_profiles",
+    ),
+    "IExecutionContext": (
+        "set_optimization_profile_async",
+        "set_input_shape",
+        "set_tensor_address",
+        "execute_async_v3",
+    ),
+    "DataType": ("FLOAT", "INT32", "UINT8"),
+    "TensorIOMode": ("INPUT", "OUTPUT"),
     "EngineInspector": ("get_engine_information",),
     "LayerInformationFormat": ("JSON",),
     "MemoryPoolType": ("WORKSPACE",),
@@ -61,8 +80,9 @@ RTX_ALONE: dict[str, tuple[str, ...]] = {
     "EngineInvalidityDiagnostics": ("MALFORMED_ENGINE", "VERSION_MISMATCH"),
     "IBuilderConfig": ("num_compute_capabilities", "set_compute_capability"),
     "Runtime": ("get_engine_validity",),
-    "IRuntimeConfig": ("create_runtime_cache", "set_runtime_cache"),
-    "IRuntimeCache": ("serialize",),
+    "IRuntimeConfig": ("create_runtime_cache", "set_runtime_cache", "cuda_graph_strategy"),
+    "IRuntimeCache": ("serialize", "deserialize"),
+    "CudaGraphStrategy": ("WHOLE_GRAPH_CAPTURE",),
     "ICudaEngine": ("create_runtime_config",),
 }
 
