@@ -37,6 +37,7 @@ from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selector
 from edge.metrics.models import ModelCounters, ModelGauges
 from edge.metrics.server import MetricsServer
+from edge.models.engine_builds import ENGINES_FOLDER
 from edge.models.manager import ModelManager
 from edge.outputs.board import Outputs
 from edge.outputs.contract import OutputState
@@ -110,7 +111,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             ModelManager(
                 config.models,
                 config.station.data_dir,
-                open_backend,
+                functools.partial(open_backend, engines=config.station.data_dir / ENGINES_FOLDER),
                 _tell_model(bus, health, counters),
                 log.model_seen,
                 recipes=config.recipes,
@@ -143,7 +144,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             )
             for settings in config.cameras
         }
-        judge = Judge(pipeline, request_recipes=config.grpc.request_recipes)
+        judge = Judge(pipeline, request_recipes=config.grpc.request_recipes, in_work=config.grpc.in_work)
         grpc_server = await _enter(
             stack,
             GrpcServer(

@@ -34,8 +34,12 @@ class ReadImage(NamedTuple):
     source_suffix: str
 
 
-def read_image(image: inspection_pb2.Image) -> ReadImage:
+def read_image(image: inspection_pb2.Image, picture: memoryview | None = None) -> ReadImage:
     """The pixels of an image.
+
+    Args:
+        image: of a request.
+        picture: what belongs into `encoded` or `raw.pixels`, where it was left out (`lineside.wire`).
 
     Raises:
         ContractError: IMAGE_DECODE (none, empty, or not a picture), IMAGE_SHAPE (impossible size, unknown format, or
@@ -43,13 +47,14 @@ def read_image(image: inspection_pb2.Image) -> ReadImage:
     """
     kind = image.WhichOneof("payload")
     if kind == "encoded":
-        data = image.encoded
+        # The file is kept as it came, so it needs bytes of its own; the request's may be megabytes more.
+        data = image.encoded if picture is None else bytes(picture)
         pixels = decode(data)
         if max(pixels.shape[:2]) > LARGEST_SIDE:
             raise _too_large(pixels.shape[1], pixels.shape[0])
         return ReadImage(pixels, data, encoding_of(data) or "")
     if kind == "raw":
-        return ReadImage(_raw(image.raw), None, "")
+        return ReadImage(_raw(image.raw, image.raw.pixels if picture is None else picture), None, "")
     if kind == "shared_memory":
         return ReadImage(_shared(image.shared_memory), None, "")
     raise ContractError(
@@ -63,9 +68,8 @@ def check_size(width: int, height: int) -> None:
         raise _too_large(width, height)
 
 
-def _raw(raw: inspection_pb2.RawImage) -> NDArray[np.uint8]:
+def _raw(raw: inspection_pb2.RawImage, data: bytes | memoryview) -> NDArray[np.uint8]:
     shape = _shape(raw.width, raw.height, raw.format)
-    data = raw.pixels
     expected = shape[0] * shape[1] * (shape[2] if len(shape) == 3 else 1)
     if len(data) != expected:
         raise ContractError(

@@ -17,6 +17,7 @@ from edge.service.in_order import InOrder
 from edge.service.judging import Asked, Judge, check_part_id, deadline_of, refuse_if_late
 from edge.service.open_streams import OpenStreams
 from edge.service.status import contract_errors, contract_errors_stream, error_message, unforeseen
+from lineside import wire
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import inspection_pb2, inspection_pb2_grpc
 
@@ -24,12 +25,17 @@ STREAM_DEPTH = 3
 """Pictures of one stream in work at a time: one is decoded, one prepared, one in the engine."""
 
 
+_SERVICE = inspection_pb2.DESCRIPTOR.services_by_name["Inspection"].full_name
+PICTURE_PARSERS = {f"/{_SERVICE}/Inspect": wire.split, f"/{_SERVICE}/InspectStream": wire.split_stream}
+"""How requests that may hold megabytes are made of their bytes; the methods below get what these give."""
+
+
 class _Numbered(NamedTuple):
     """A request of a stream with its place among all requests and the time it came."""
 
     number: int
     arrived_ns: int
-    request: inspection_pb2.InspectStreamRequest
+    request: wire.Parsed[inspection_pb2.InspectStreamRequest]
 
 
 class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
@@ -48,23 +54,26 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         self._streams = OpenStreams()
 
     @contract_errors
-    def Inspect(  # noqa: N802 - the contract's name
-        self, request: inspection_pb2.InspectRequest, context: grpc.ServicerContext
+    def Inspect(  # type: ignore[override]  # noqa: N802 - the contract's name, and the guard's parser
+        self, request: wire.Parsed[inspection_pb2.InspectRequest], context: grpc.ServicerContext
     ) -> inspection_pb2.InspectResponse:
         """One picture, one verdict."""
-        inspection = self._decide(request, self._judge.next_number(), arrival_ns(), context)
+        inspection = self._decide(request.message, request.picture, self._judge.next_number(), arrival_ns(), context)
         return inspection_pb2.InspectResponse(result=inspection.to_message())
 
     @contract_errors_stream
-    def InspectStream(  # noqa: N802
-        self, request_iterator: Iterator[inspection_pb2.InspectStreamRequest], context: grpc.ServicerContext
+    def InspectStream(  # type: ignore[override]  # noqa: N802
+        self,
+        request_iterator: Iterator[wire.Parsed[inspection_pb2.InspectStreamRequest]],
+        context: grpc.ServicerContext,
     ) -> Iterator[inspection_pb2.InspectStreamResponse]:
         """Many pictures, answers in their order; a refused one is an Error in its place."""
 
         def answer(item: _Numbered) -> inspection_pb2.InspectStreamResponse:
-            tag = item.request.tag
+            message, picture = item.request
+            tag = message.tag
             try:
-                inspection = self._decide(item.request.request, item.number, item.arrived_ns, context)
+                inspection = self._decide(message.request, picture, item.number, item.arrived_ns, context)
             except ContractError as error:
                 return inspection_pb2.InspectStreamResponse(tag=tag, error=error_message(error))
             except Exception as error:
@@ -128,7 +137,12 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
         self._streams.finish()
 
     def _decide(
-        self, request: inspection_pb2.InspectRequest, number: int, arrived_ns: int, context: grpc.ServicerContext
+        self,
+        request: inspection_pb2.InspectRequest,
+        picture: memoryview | None,
+        number: int,
+        arrived_ns: int,
+        context: grpc.ServicerContext,
     ) -> Inspection:
         asked = Asked(
             camera=request.camera,
@@ -137,4 +151,4 @@ class InspectionServicer(inspection_pb2_grpc.InspectionServicer):
             captured_unix_ns=request.captured_unix_ns,
             rules=self._judge.rules_of(request),
         )
-        return self._judge(asked, lambda: read_image(request.image), number, arrived_ns, context)
+        return self._judge(asked, lambda: read_image(request.image, picture), number, arrived_ns, context)

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import grpc
 
 from edge.frame import LONGEST_PART_ID, Frame, is_camera_name
+from edge.gate import Gate
 from edge.inspection import Inspection, Verdict
 from edge.pipeline import Pipeline
+from edge.service.guard import caller_of
 from edge.service.images import ReadImage
 from edge.service.recipes import read_recipe
 from edge.verdict import RecipeSettings
@@ -71,13 +73,15 @@ class Judge:
     Args:
         pipeline: judges.
         request_recipes: whether a request may bring its own rules.
+        in_work: pictures of callers in work at a time.
     """
 
-    def __init__(self, pipeline: Pipeline, *, request_recipes: bool = True) -> None:
+    def __init__(self, pipeline: Pipeline, *, request_recipes: bool = True, in_work: int = 4) -> None:
         self._pipeline = pipeline
         self._request_recipes = request_recipes
         self._numbers = itertools.count(1)
         self._frame_ids = FrameIds()
+        self.gate = Gate(in_work)
 
     def next_number(self) -> int:
         """Of the next request, from 1."""
@@ -134,14 +138,29 @@ class Judge:
             deadline_ns: on the same clock, where the request itself has one; the call's own counts as well.
 
         Raises:
-            ContractError: REQUEST_MALFORMED, FRAME_REUSED, DEADLINE; what `read` raises.
+            ContractError: REQUEST_MALFORMED, FRAME_REUSED, QUEUE_FULL, DEADLINE; what `read` raises.
         """
-        started_ns = time.monotonic_ns()
         deadline_ns = earlier(deadline_of(context), deadline_ns)
-        if not context.is_active() or (deadline_ns is not None and started_ns >= deadline_ns):
-            raise ContractError(Reason.DEADLINE, "the caller's time was over before a worker was free; allow more time")
         camera = asked.camera or CAMERA_OF_CALLERS
         _check(asked, camera)
+        with self.gate.turn(caller_of(context), deadline_monotonic_ns=deadline_ns):
+            inspection = self._judged(asked, camera, read, number, arrived_ns, context, deadline_ns)
+        refuse_if_late(inspection)
+        return inspection
+
+    def _judged(
+        self,
+        asked: Asked,
+        camera: str,
+        read: Callable[[], ReadImage],
+        number: int,
+        arrived_ns: int,
+        context: grpc.ServicerContext,
+        deadline_ns: int | None,
+    ) -> Inspection:
+        started_ns = time.monotonic_ns()
+        if not context.is_active() or (deadline_ns is not None and started_ns >= deadline_ns):
+            raise ContractError(Reason.DEADLINE, "the caller's time was over before it was his turn; allow more time")
         image = read()
         decoded_ns = time.monotonic_ns()
         if asked.frame_id:
@@ -157,15 +176,13 @@ class Judge:
             source=image.source,
             source_suffix=image.source_suffix,
         )
-        inspection = self._pipeline.inspect(
+        return self._pipeline.inspect(
             frame,
             queue_us=max(0, started_ns - arrived_ns) // 1000,
             decode_us=(decoded_ns - started_ns) // 1000,
             deadline_monotonic_ns=deadline_ns,
             recipe=asked.rules,
         )
-        refuse_if_late(inspection)
-        return inspection
 
 
 def check_part_id(part_id: str) -> None:

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection
 from pydantic import Field
 
 from edge.service.guard import Guard, Lane
-from edge.service.inspection import InspectionServicer
+from edge.service.inspection import PICTURE_PARSERS, InspectionServicer
 from edge.service.open_inference.service import OpenInferenceServicer
 from edge.settings import Settings
 from lineside.open_inference import inference_pb2, inference_pb2_grpc
@@ -45,7 +45,11 @@ class GrpcSettings(Settings):
     listen: str = "127.0.0.1:50051"
     """host:port (port 0: any free one) or unix:PATH. There is no authentication: keep it on a trusted network."""
     workers: int = Field(default=16, ge=1, le=256)
-    """Inspect, Trigger and ModelInfer calls at a time; one more is refused with QUEUE_FULL."""
+    """Inspect, Trigger and ModelInfer calls at a time; one more is refused with QUEUE_FULL. Where there are several
+    callers none holds more than his share, and a quarter as many places again are for callers who hold none."""
+    in_work: int = Field(default=4, ge=1, le=256)
+    """Pictures of callers in work at a time, from their decoding to their verdict; the others wait, callers in turn.
+    One is in the engine, one prepared, one being decoded and one being answered."""
     streams: int = Field(default=16, ge=1, le=256)
     """InspectStream and ModelStreamInfer calls at a time."""
     watchers: int = Field(default=32, ge=1, le=1024)
@@ -89,7 +93,7 @@ class GrpcServer:
         self._open_inference = open_inference
         self._draining = False
         self._lock = threading.Lock()
-        self._judging = Lane("Inspect, Trigger and ModelInfer", settings.workers)
+        self._judging = Lane("Inspect, Trigger and ModelInfer", settings.workers, reserve=settings.workers // 4)
         self._streaming = Lane("InspectStream and ModelStreamInfer", settings.streams)
         watching = Lane("Watch", settings.watchers)
         self._managing = Lane("Models", _MODEL_CALLS)
@@ -103,12 +107,16 @@ class GrpcServer:
             f"/{OPEN_INFERENCE}/ModelInfer": self._judging,
             f"/{OPEN_INFERENCE}/ModelStreamInfer": self._streaming,
         }
-        threads = sum(lane.limit for lane in set(lanes.values())) + _SPARE_THREADS
+        threads = sum(lane.limit + lane.reserve for lane in set(lanes.values())) + _SPARE_THREADS
         self._pool = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="grpc")
         maximum_bytes = settings.max_message_mb << 20
         self._server = grpc.server(
             self._pool,
-            interceptors=[Guard(lanes=lanes, draining=lambda: self._draining, maximum_bytes=maximum_bytes)],
+            interceptors=[
+                Guard(
+                    lanes=lanes, draining=lambda: self._draining, maximum_bytes=maximum_bytes, parsers=PICTURE_PARSERS
+                )
+            ],
             maximum_concurrent_rpcs=threads + _WAITING_CALLS,
             options=[
                 # A little more than ours, so that a message just too large is refused in the contract's words.

@@ -6,6 +6,7 @@ Needs grpcio and numpy; pictures are sent as files, as arrays, or left in shared
 from __future__ import annotations
 
 import collections
+import secrets
 from collections.abc import Callable, Collection, Iterable, Iterator
 from types import TracebackType
 from typing import NamedTuple
@@ -105,6 +106,8 @@ class InspectionClient:
     ) -> None:
         self._target = target
         self._timeout = timeout
+        # The station deals out its time by caller, and over a unix socket cannot tell one connection from another.
+        self._metadata = (("lineside-caller", secrets.token_hex(8)),)
         options = [
             ("grpc.max_receive_message_length", LARGEST_ANSWER_BYTES),
             ("grpc.max_send_message_length", -1),
@@ -125,7 +128,7 @@ class InspectionClient:
     def inspect(self, request: inspection_pb2.InspectRequest) -> inspection_pb2.InspectionResult:
         """Judges one picture, as a request made by `file_request`, `pixels_request` or by hand."""
         with station_errors(self._target):
-            return self._stub.Inspect(request, timeout=self._timeout).result
+            return self._stub.Inspect(request, timeout=self._timeout, metadata=self._metadata).result
 
     def inspect_file(
         self,
@@ -205,7 +208,7 @@ class InspectionClient:
                 slots.append(slot)
                 yield inspection_pb2.InspectStreamRequest(request=request, tag=number)
 
-        call = self._stub.InspectStream(numbered())
+        call = self._stub.InspectStream(numbered(), metadata=self._metadata)
         try:
             while True:
                 with station_errors(self._target):
@@ -226,14 +229,16 @@ class InspectionClient:
         self, request: inspection_pb2.InspectRequest, picture: bytes | memoryview
     ) -> inspection_pb2.InspectionResult:
         with station_errors(self._target):
-            return self._inspect_bytes(wire.join(request, picture), timeout=self._timeout).result
+            return self._inspect_bytes(
+                wire.join(request, picture), timeout=self._timeout, metadata=self._metadata
+            ).result
 
     def trigger(self, camera: str, *, part_id: str = "", recipe: Rules = None) -> inspection_pb2.InspectionResult:
         """Takes a picture with one of the station's cameras now, and judges it."""
         request = inspection_pb2.TriggerRequest(camera=camera, part_id=part_id)
         _put_rules(request, recipe)
         with station_errors(self._target):
-            return self._stub.Trigger(request, timeout=self._timeout).result
+            return self._stub.Trigger(request, timeout=self._timeout, metadata=self._metadata).result
 
     def cameras(self) -> list[inspection_pb2.CameraStatus]:
         """The station's own cameras: how they are, and what they have done since it started."""
