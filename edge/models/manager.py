@@ -21,6 +21,7 @@ from edge.inspection import Inspection
 from edge.models import swap
 from edge.models.audit import DONE, STATION, Audit, Entry
 from edge.models.candidate import Candidacy
+from edge.models.engine_builds import ENGINES_FOLDER, EngineBuilds
 from edge.models.gates import check_gates
 from edge.models.intake import Intake
 from edge.models.journal import Journal
@@ -79,7 +80,8 @@ class ModelManager:
         self._arrivals = Arrivals(self._store.staging, settings.maximum_package_mb << 20)
         self._audit = Audit(folder / "audit.jsonl", on_deed)
         required = {name for recipe in recipes for name in recipe.class_names}
-        self._prover = Prover(settings, self._store, open_backend, required)
+        engines = data_dir / ENGINES_FOLDER
+        self._prover = Prover(settings, self._store, open_backend, required, engines)
         self._watchman = Watchman(settings.probation, folder / "baseline.json", self._act_on_probation)
         self._roster = Roster(
             Journal(folder / "journal.json"),
@@ -98,6 +100,7 @@ class ModelManager:
         )
         self._work = threading.Lock()
         self._intake = Intake(self._prover, self._store, self._arrivals, self._roster, self._work, self._check_open)
+        self._engines = EngineBuilds(settings, engines, self._store, self._prover, self._roster, self._work, self._note)
         # Loads and unloads what may take its time: the model a rollback would go to, and those nobody needs any more.
         self._housekeeper = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._closing = False
@@ -321,6 +324,7 @@ class ModelManager:
         self._prover.close()
         self._roster.end_watches()
         self._housekeeper.shutdown(wait=True, cancel_futures=True)
+        self._engines.close()
         self._watchman.close()
         with self._work:
             self._candidacy.stop()
@@ -423,6 +427,7 @@ class ModelManager:
             surplus = self._roster.prune(self._settings.keep_packages)
             self._roster.unload_unneeded()
             self._store.remove(surplus)
+        self._engines.look()
 
     def _check_open(self) -> None:
         if self._closing:

@@ -39,6 +39,7 @@ class Prover:
         store: where packages are.
         open_backend: makes an engine for a graph.
         required_classes: classes the station's recipes speak about.
+        engines: the store of TensorRT engines, for trials; None: there is none.
 
     Raises:
         ValueError: a key file is missing.
@@ -50,6 +51,7 @@ class Prover:
         store: PackageStore,
         open_backend: OpenBackend,
         required_classes: Collection[str],
+        engines: Path | None = None,
     ) -> None:
         for signer in settings.all_signers:
             if not signer.key.is_file():
@@ -64,6 +66,7 @@ class Prover:
             threads=settings.threads,
             seconds=settings.trial_seconds,
             memory_mb=settings.trial_memory_mb,
+            engines=engines,
         )
 
     def open(self, folder: Path, *, new: bool = False) -> Package:

@@ -83,7 +83,7 @@ class Roster:
     def refuse(self, digest: str, error: ContractError, actor: str) -> None:
         """Records a refusal. A disk that cannot take the record changes nothing about it."""
         with self._deciding:
-            if error.reason in (Reason.DRAINING, Reason.STORAGE_FULL, Reason.STORAGE_FAULT):
+            if error.reason in (Reason.DRAINING, Reason.STORAGE_FULL, Reason.STORAGE_FAULT, Reason.PKG_GPU):
                 # The station's own trouble: the package keeps what it has proven, and bytes that never arrived go.
                 if self._lineup.get(digest).state is State.RECEIVED:
                     self._lineup = swap.without(self._lineup, {digest})
@@ -162,6 +162,37 @@ class Roster:
             kept = self._loaded.setdefault(digest, model)
         if kept is not model:
             model.close()
+
+    def standing_in(self) -> tuple[str, ...]:
+        """Digests of the loaded models that run on another engine than was asked for."""
+        with self._deciding:
+            return tuple(digest for digest, model in self._loaded.items() if model.stands_in)
+
+    def renew(self, digest: str) -> bool:
+        """Loads a loaded model once more, because the engine that was asked for is there now, and lets it take over.
+
+        The same package serves before and after, so the lineup stays as it is.
+
+        Returns:
+            False: it is not loaded any more, or still has no such engine.
+
+        Raises:
+            ContractError: as `Prover.load`; the model goes on as before.
+        """
+        if digest not in self._loaded:
+            return False
+        model = self._prover.load(digest)
+        with self._deciding:
+            old = None if model.stands_in else self._loaded.get(digest)
+            if old is not None:
+                self._loaded[digest] = model
+                if self._lineup.serving == digest:
+                    self.slot.switch(model)
+        if old is None:
+            model.close()
+            return False
+        self._unload(old)
+        return True
 
     def prune(self, keep: int) -> tuple[str, ...]:
         """Forgets the packages beyond `keep`; gives back whose files may go."""

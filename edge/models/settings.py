@@ -91,8 +91,12 @@ class SignerSettings(Settings):
 class ModelsSettings(Settings):
     """How packages are checked and served."""
 
-    backend: Literal["onnxruntime-cpu"] = "onnxruntime-cpu"
-    """The runtime that serves."""
+    backend: Literal["onnxruntime-cpu", "onnxruntime-cuda", "onnxruntime-tensorrt", "tensorrt", "auto"] = (
+        "onnxruntime-cpu"
+    )
+    """The runtime that serves; auto: the fastest that works here. `lineside doctor` says which do."""
+    build_engines: bool = True
+    """Whether the station builds a TensorRT engine that is missing, beside serving. Only with tensorrt and auto."""
     threads: int = Field(default=1, ge=1, le=256)
     """Threads of one inference; cores minus one is a good number where the station has its box to itself."""
     trusted_keys: tuple[Path, ...] = ()

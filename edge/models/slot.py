@@ -58,6 +58,8 @@ class EngineThread:
         name: of the thread.
         open_engine: makes the backend; called in the thread.
 
+    `stands_in` is the backend's: why it runs instead of the one that was asked for.
+
     Raises:
         Exception: whatever `open_engine` raised.
     """
@@ -66,10 +68,10 @@ class EngineThread:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._closed = False
-        opened: concurrent.futures.Future[None] = concurrent.futures.Future()
+        opened: concurrent.futures.Future[str] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, args=(open_engine, opened), name=name, daemon=True)
         self._thread.start()
-        opened.result()
+        self.stands_in = opened.result()
 
     def submit(self, images: NDArray[np.uint8]) -> concurrent.futures.Future[Outputs]:
         """Hands over a batch; the future may be cancelled until the engine takes it.
@@ -97,13 +99,13 @@ class EngineThread:
         if self._thread.is_alive():
             _LOGGER.error("%s did not end within %.0f s; its engine hangs", self._thread.name, _JOIN_SECONDS)
 
-    def _run(self, open_engine: Callable[[], Backend], opened: concurrent.futures.Future[None]) -> None:
+    def _run(self, open_engine: Callable[[], Backend], opened: concurrent.futures.Future[str]) -> None:
         try:
             backend = open_engine()
         except BaseException as error:  # reaches whoever waits in __init__
             opened.set_exception(error)
             return
-        opened.set_result(None)
+        opened.set_result(backend.stands_in)
         del opened
         with backend:
             while (job := self._jobs.get()) is not None:
@@ -134,6 +136,8 @@ class ServingModel:
         self._head = package.head
         # The bytes are read, and checked once more, in the thread that parses them.
         self._engine = EngineThread(f"engine {package.digest[7:19]}", lambda: open_engine(package.read("model.onnx")))
+        self.stands_in = self._engine.stands_in
+        """Why another engine runs than was asked for; empty: it is that one."""
 
     def preprocess(self, pixels: Pixels) -> tuple[NDArray[np.uint8], Letterbox]:
         """The model's input (1, H, W, C) for a frame of uint8 (h, w) or (h, w, 3), and its geometry."""

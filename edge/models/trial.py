@@ -36,6 +36,7 @@ class Trials:
         threads: of the engine.
         seconds: time limit.
         memory_mb: memory limit of the process.
+        engines: the store of TensorRT engines; None: there is none.
         command: what to start; the arguments are appended. For tests.
     """
 
@@ -46,9 +47,11 @@ class Trials:
         threads: int,
         seconds: float,
         memory_mb: int,
+        engines: Path | None = None,
         command: Sequence[str] = (sys.executable, "-m", "edge.models.trial"),
     ) -> None:
         self._backend, self._threads, self._seconds, self._memory_mb = backend, threads, seconds, memory_mb
+        self._engines = engines
         self._command = tuple(command)
         self._lock = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
@@ -63,6 +66,8 @@ class Trials:
         """
         arguments = [str(folder.resolve()), self._backend, str(self._threads), str(self._memory_mb)]
         arguments.append(str(max(1, round(self._seconds))))
+        if self._engines is not None:
+            arguments.append(str(self._engines.resolve()))
         with tempfile.TemporaryDirectory(prefix="lineside-trial-") as empty, _scratch() as answer, _scratch() as log:
             with self._lock:
                 if self._closed.is_set():
@@ -137,7 +142,8 @@ def _kill(process: subprocess.Popen[bytes], *, wait: bool = True) -> None:
 
 def _environment() -> dict[str, str]:
     """Few threads and arenas, so that the memory limit speaks about the graph; modules from where ours come from."""
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ}
+    names = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES")
+    kept = {name: os.environ[name] for name in names if name in os.environ}
     path = os.pathsep.join(str(Path(entry).resolve()) for entry in sys.path if entry)
     return {
         **kept,
@@ -163,13 +169,13 @@ def _limit(memory_mb: int, seconds: int) -> None:
         resource.setrlimit(kind, (limit, limit))
 
 
-def try_package(folder: Path, backend_name: str, threads: int) -> None:
+def try_package(folder: Path, backend_name: str, threads: int, engines: Path | None = None) -> None:
     """What the child does: load the graph, run the golden cases.
 
     Raises:
         ContractError: why the package must not serve.
     """
-    from edge.backends import BackendError, open_backend
+    from edge.backends import BackendError, BackendMissingError, open_backend
     from edge.models.checks import check_engine, check_golden
     from edge.models.external_data import refuse_external_data
     from edge.models.graph_facts import check_class_names, refuse_nan_weights
@@ -182,23 +188,25 @@ def try_package(folder: Path, backend_name: str, threads: int) -> None:
     refuse_nan_weights(graph)
     cases = golden.unpack(package.read(GOLDEN_NAME), package.manifest)
     try:
-        with open_backend(backend_name, graph, threads=threads) as backend:
+        with open_backend(backend_name, graph, threads=threads, engines=engines) as backend:
             check_engine(package.manifest, backend)
             check_golden(package.manifest, cases, backend.infer)
+    except BackendMissingError as error:
+        raise ContractError(Reason.PKG_GPU, f"this station's backend cannot run: {error}") from error
     except (BackendError, MemoryError) as error:
         raise _broken(str(error) or type(error).__name__) from error
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The child: FOLDER BACKEND THREADS MEMORY_MB SECONDS; the answer goes to standard output."""
-    folder, backend, threads, memory_mb, seconds = arguments
+    """The child: FOLDER BACKEND THREADS MEMORY_MB SECONDS [ENGINES]; the answer goes to standard output."""
+    folder, backend, threads, memory_mb, seconds, *engines = arguments
     # Libraries that print must not garble the answer.
     answer = os.dup(1)
     os.dup2(2, 1)
     _limit(int(memory_mb), int(seconds))
     said: dict[str, str | None] = {"reason": None}
     try:
-        try_package(Path(folder), backend, int(threads))
+        try_package(Path(folder), backend, int(threads), Path(engines[0]) if engines else None)
     except ContractError as error:
         said = {"reason": error.reason.value, "message": error.message}
     os.write(answer, json.dumps(said).encode())
