@@ -14,7 +14,7 @@ import torch
 from training.checkpoint import Checkpoint, load, save
 from training.config import TrainConfig
 from training.data.account import Account
-from training.data.fetching import local_log
+from training.data.fetching import local_logs
 from training.data.leaks import Seen, unseen, warnings
 from training.data.mentoring import MentoringData, Wanted, read_logs
 from training.data.prepared import letterbox_for
@@ -112,7 +112,7 @@ def run_training(
             reliability=config.reliability,
             held_out=unseen(experiment),
         )
-        new = read_logs([local_log(place) for place in request.logs], config.detector, wanted)
+        new = read_logs(local_logs(request.logs), config.detector, wanted)
         if on_account is not None:
             on_account(new.account)
     return train(

@@ -32,6 +32,12 @@ COMMANDS = {
     ),
     "train": Command("training.cli", "main", "training", "train, evaluate and report (same as python -m training)"),
     "export": Command("export.cli", "main", "export", "checkpoint to package, replay, parity, engines, keys"),
+    "log": Command(
+        "lineside.log.cli", "main", "log", "the mentoring log elsewhere: labelling tools, SQL, object storage"
+    ),
+    "trace": Command(
+        "lineside.log.trace_cli", "main", "log", "which clicks a model learned from, which models a click taught"
+    ),
     "demo": Command("loop.cli", "main", "all", "the whole loop on a synthetic line, then a panel to click in"),
 }
 

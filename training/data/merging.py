@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lineside.areas import Head
 from lineside.fold import meaning, target_of
+from lineside.log.pseudonyms import same_answer
 from lineside.log_snapshot import LogSnapshot
 from lineside.pixels import Pixels
 from lineside.reasons import ContractError
@@ -119,11 +120,13 @@ def _answers(snapshots: Sequence[LogSnapshot], ledger: Ledger) -> tuple[list[Fee
     single: list[FeedbackEvent] = []
     contested: list[Contested] = []
     for key, copies in sorted(by_key.items()):
-        if len({event.payload_sha256 for event in copies}) > 1:
+        # A station's log and its shards under pseudonyms hold the same answers: those are no contradiction.
+        one = same_answer(copies)
+        if one is None:
             contested += [Contested(event=event, reason=OTHER_ANSWER) for event in copies]
             continue
-        single.append(min(copies, key=lambda event: (event.log_sequence, event.received_unix_ns)))
-        ledger.book("answers", skipped(AGAIN), key, operator=copies[0].operator, times=len(copies) - 1)
+        single.append(one)
+        ledger.book("answers", skipped(AGAIN), key, operator=one.operator, times=len(copies) - 1)
     # A station refuses the same revision twice; two copies of a log that both went on do not know of each other.
     rivals: dict[object, list[FeedbackEvent]] = collections.defaultdict(list)
     for event in single:

@@ -13,7 +13,7 @@ AGREEMENT = "agreement"
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--log", type=Path, required=True, metavar="FOLDER", help="folder of the mentoring log")
+    parser.add_argument("--log", type=Path, required=True, metavar="FOLDER", help="folder of the mentoring log, or s3://...")
     parser.add_argument("--model", metavar="DIGEST", help="or its beginning (default: the newest frame's model)")
     parser.add_argument("--since", metavar="WHEN", help="feedback after this log sequence, or frames from this time on")
     parser.add_argument("--until", metavar="WHEN", help="feedback up to this log sequence, or frames before this time")
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
         ContractError, FileNotFoundError, ValueError: called wrongly, or the log cannot be read.
     """
     from training.cli import display
+    from training.data.fetching import local_log
     from training.estimate.document import document_of
     from training.estimate.precision import agreement_of, error_from
     from training.estimate.reading import parse_span, read
@@ -51,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     error = _error(options.answer_error)
     with display(options.progress) as show:
         reading = read(
-            options.log,
+            local_log(options.log),
             model=options.model,
             span=span,
             serial=options.part_ids == "serial",

@@ -20,7 +20,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     """Adds the options."""
     parser.add_argument("--parent", type=Path, required=True, help="checkpoint of the model that serves")
     parser.add_argument("--parent-digest", default="", help="its package digest, for the lineage")
-    parser.add_argument("--log", type=Path, required=True, help="folder of the mentoring log")
+    parser.add_argument("--log", type=Path, required=True, help="folder of the mentoring log, or s3://...")
     parser.add_argument("--after", type=int, default=0, help="only feedback with a higher log sequence")
     parser.add_argument("--data", required=True, metavar="KIND:PLACE", help="the original pictures, as for `train`")
     parser.add_argument("--new", metavar="KIND:PLACE", help="the new domain's set, where --data is a single set")
@@ -48,6 +48,7 @@ def run(options: argparse.Namespace) -> int:
 
     from training.checkpoint import FILE_NAME, load
     from training.cli import display, set_threads
+    from training.data.fetching import local_log
     from training.data.sources import load_experiment, parse_source
     from training.quickfix.clicks import read_judged
     from training.quickfix.guard import Limits
@@ -75,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         augment=dataclasses.replace(config.augment, turn=options.turn or source.turn),
     )
     skipped: Counter[str] = Counter()
-    judged = read_judged(options.log, after=options.after, most=config.frames, skipped=skipped)
+    judged = read_judged(local_log(options.log), after=options.after, most=config.frames, skipped=skipped)
     with display(options.progress) as show:
         outcome = quick_fix(
             parent,

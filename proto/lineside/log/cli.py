@@ -79,6 +79,23 @@ def _parser() -> argparse.ArgumentParser:
         help="of a set that others made: its pictures show every defect they have; without a box they are healthy",
     )
     returned.set_defaults(run=_import)
+
+    sql = commands.add_parser("sql", help="asks a log in SQL, with views; docs/log.md says which")
+    sql.add_argument("log", type=Path, nargs="+", metavar="LOG", help="folder of a mentoring log; DuckDB takes several")
+    sql.add_argument("query", metavar="QUERY", help='e.g. "SELECT * FROM operators"')
+    sql.add_argument("--engine", choices=("sqlite", "duckdb"), default="sqlite", help="default: %(default)s")
+    sql.add_argument("--csv", action="store_true", help="comma separated, for other programs")
+    sql.set_defaults(run=_sql)
+
+    sync = commands.add_parser("sync", help="sends what a log has gained to a place, as immutable shards")
+    sync.add_argument("log", type=Path, metavar="LOG", help="folder of a mentoring log; the station may go on")
+    sync.add_argument("place", metavar="PLACE", help="s3://BUCKET/PREFIX, or a folder; many stations may share it")
+    sync.add_argument("--station", required=True, metavar="NAME", help="of this log in the place")
+    sync.add_argument("--kilobytes", type=float, metavar="N", help="kilobytes a second at most (default: no limit)")
+    sync.add_argument("--every", type=float, metavar="SECONDS", help="goes on, looking again so often")
+    sync.add_argument("--all-pictures", action="store_true", help="also pictures that nobody has judged")
+    add_operators(sync)
+    sync.set_defaults(run=_sync)
     return parser
 
 
@@ -104,3 +121,66 @@ def _import(options: argparse.Namespace) -> int:
         f"{options.out}: {done.frames} frames, {done.answers} answers as before, {done.new} new of {options.operator}"
     )
     return 0
+
+
+def _sql(options: argparse.Namespace) -> int:
+    from lineside.log.views import ask
+
+    names, rows = ask(options.log, options.query, engine=options.engine)
+    if options.csv:
+        import csv
+
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows(rows)
+        return 0
+    table = [names, *([_told(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(names))]
+    for row in table:
+        print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
+    return 0
+
+
+def _told(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    return "" if value is None else str(value)
+
+
+def _sync(options: argparse.Namespace) -> int:
+    import time
+
+    from lineside.log.place import PlaceError, open_place
+    from lineside.log.sync import Throttle, sync
+
+    if options.every is not None and options.every <= 0:
+        raise ValueError(f"--every is {options.every:g} seconds, expected more than 0")
+    throttle = Throttle(None if options.kilobytes is None else options.kilobytes * 1000)
+    rename, place = rename_of(options), open_place(options.place)
+    while True:
+        try:
+            done = sync(
+                options.log,
+                place,
+                options.station,
+                rename=rename,
+                pseudonyms=options.operators == "pseudonym",
+                throttle=throttle,
+                all_pictures=options.all_pictures,
+            )
+        except PlaceError as error:
+            if options.every is None:
+                raise
+            print(f"lineside log: {error}", file=sys.stderr, flush=True)
+        else:
+            if done.shards or options.every is None:
+                told = (
+                    f"{done.frames} frames, {done.answers} answers, {done.pictures} pictures, {done.bytes / 1e6:.1f} MB"
+                )
+                gone = f"; {done.missing} pictures of the log are gone or damaged" if done.missing else ""
+                print(f"{options.place}: {done.shards} shards, {told}{gone}", flush=True)
+        if options.every is None:
+            return 0
+        time.sleep(options.every)

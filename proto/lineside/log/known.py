@@ -136,16 +136,9 @@ def knowledge_of(record: MentoringRecord, *, exclusive: bool) -> Knowledge:
             defects += told
             denied += not_there
     if whole is Gesture.FRAME_HEALTHY:
-        if defects:
-            # It contradicts itself.
-            contradicted = [defect.box for defect in defects]
-            defects = []
-        answered = {judgement.detection_id for judgement in record.judgements}
-        denied += [
-            Denied(reference=number_of(detection), class_name=None, box=detection.box)
-            for detection in record.detections
-            if detection.detection_id not in answered
-        ]
+        # A frame with a defect contradicts it.
+        contradicted = [defect.box for defect in defects]
+        defects = []
     return Knowledge(
         width=record.frame.width,
         height=record.frame.height,

@@ -106,5 +106,4 @@ def same_answer(copies: Sequence[FeedbackEvent]) -> FeedbackEvent | None:
         return None
     if len({dataclasses.replace(event, operator="").payload_sha256 for event in copies}) > 1:
         return None
-    chosen = named or sorted(copies, key=lambda event: event.operator)
-    return min(chosen, key=lambda event: (event.operator, event.log_sequence, event.received_unix_ns))
+    return min(named or copies, key=lambda event: (event.operator, event.log_sequence, event.received_unix_ns))
