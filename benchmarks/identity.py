@@ -153,10 +153,13 @@ class NumberCamera(Camera):
 class _Nobody:
     """Keeps nothing for mentoring."""
 
+    def down_to(self, _: object) -> float | None:
+        return None
+
     def choose(self, *_: object, **__: object) -> Selection | None:
         return None
 
-    def keep(self, *_: object) -> bool:
+    def keep(self, *_: object, **__: object) -> bool:
         return False
 
 

@@ -15,7 +15,7 @@ from lineside.letterbox import Letterbox
 
 
 def detections_of(
-    frame: Frame, found: Found, letterbox: Letterbox, class_names: Sequence[str]
+    frame: Frame, found: Found, letterbox: Letterbox, class_names: Sequence[str], *, first: int = 0
 ) -> tuple[Detection, ...]:
     """What a model found in a frame, highest score first.
 
@@ -24,11 +24,12 @@ def detections_of(
         found: boxes in model pixels.
         letterbox: between the two.
         class_names: of the model, in the order of its class axis.
+        first: number of the first one, in its id.
     """
     boxes = inside_frame(letterbox.to_frame(found.boxes), frame.width, frame.height)
     return tuple(
         Detection(
-            detection_id=detection_id(frame.frame_id, number),
+            detection_id=detection_id(frame.frame_id, first + number),
             class_index=int(found.classes[number]),
             class_name=class_names[int(found.classes[number])],
             score=float(found.scores[number]),

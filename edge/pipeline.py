@@ -20,6 +20,7 @@ from edge.inspection import Detection, Inspection, ModelIdentity, Timings, Verdi
 from edge.models.slot import ModelSlot
 from edge.pictures import LatestPictures
 from edge.verdict import RecipeSettings, decide, recipe_for
+from lineside.pixels import Pixels
 from lineside.reasons import ContractError, Reason
 from lineside.v1 import inspection_pb2
 
@@ -32,14 +33,26 @@ logger = logging.getLogger(__name__)
 class Chooser(Protocol):
     """Says whether and why a frame is kept (edge.mentoring.selection.Selector)."""
 
-    def choose(self, inspection: Inspection, *, thresholds: Mapping[str, float] | None = None) -> Selection | None:
+    def down_to(self, thresholds: Mapping[str, float]) -> float | None:
+        """The score down to which candidates below these thresholds may be worth a question; None: none is."""
+
+    def choose(
+        self,
+        inspection: Inspection,
+        *,
+        thresholds: Mapping[str, float] | None = None,
+        pixels: Pixels | None = None,
+        candidates: Sequence[Detection] = (),
+    ) -> Selection | None:
         """None: not kept. `thresholds` are the model's by class name. Called from several threads."""
 
 
 class Keeper(Protocol):
     """Keeps chosen frames (edge.mentoring.log.MentoringLog)."""
 
-    def keep(self, frame: Frame, inspection: Inspection, selection: Selection) -> bool:
+    def keep(
+        self, frame: Frame, inspection: Inspection, selection: Selection, *, candidates: Sequence[Detection] = ()
+    ) -> bool:
         """Takes the frame without waiting; False: it could not."""
 
 
@@ -131,19 +144,29 @@ class Pipeline:
         preprocess_us = inference_us = 0
         model: ModelIdentity | None = None
         detections: tuple[Detection, ...] = ()
+        candidates: tuple[Detection, ...] = ()
         thresholds: Mapping[str, float] = {}
         try:
             _refuse_if_late(deadline_monotonic_ns)
             with self._slot.lease() as serving:
                 model = serving.identity
                 thresholds = dict(zip(serving.package.class_names, serving.thresholds.tolist(), strict=True))
-                answer = serving.answer(frame.pixels, deadline_monotonic_ns=deadline_monotonic_ns)
+                answer = serving.answer(
+                    frame.pixels,
+                    deadline_monotonic_ns=deadline_monotonic_ns,
+                    down_to=self._selector.down_to(thresholds),
+                )
                 preprocess_us, inference_us = answer.preprocess_us, answer.inference_us
                 detections = detections_of(frame, answer.found, answer.letterbox, serving.package.class_names)
+                if answer.below is not None:
+                    candidates = detections_of(
+                        frame, answer.below, answer.letterbox, serving.package.class_names, first=len(detections)
+                    )
             verdict, reason = decide(detections, recipe)
             self._note_fault("")
         except Exception as error:
             verdict, reason, detections = Verdict.NO_VERDICT, self._fault(error), ()
+            candidates = ()
         spent_us = (time.perf_counter_ns() - started) // 1000
         inspection = Inspection(
             frame_id=frame.frame_id,
@@ -171,7 +194,7 @@ class Pipeline:
             recipe="" if verdict is Verdict.NO_VERDICT else recipe.name,
         )
         # The log first: feedback about a decision may come the moment it is told, and must find its frame.
-        if self._kept(frame, inspection, thresholds):
+        if self._kept(frame, inspection, thresholds, candidates):
             inspection = dataclasses.replace(inspection, mentored=True)
         self.pictures.put(frame, inspection)
         self._tell(inspection)
@@ -220,10 +243,18 @@ class Pipeline:
         except Exception:
             logger.exception("frame %s could not be shown to the model manager", frame.frame_id)
 
-    def _kept(self, frame: Frame, inspection: Inspection, thresholds: Mapping[str, float]) -> bool:
+    def _kept(
+        self,
+        frame: Frame,
+        inspection: Inspection,
+        thresholds: Mapping[str, float],
+        candidates: Sequence[Detection],
+    ) -> bool:
         try:
-            selection = self._selector.choose(inspection, thresholds=thresholds)
-            return selection is not None and self._log.keep(frame, inspection, selection)
+            selection = self._selector.choose(
+                inspection, thresholds=thresholds, pixels=frame.pixels, candidates=candidates
+            )
+            return selection is not None and self._log.keep(frame, inspection, selection, candidates=candidates)
         except Exception:
             # The verdict stands without the log; that a frame was not kept is said by `mentored`.
             logger.exception("frame %s could not be offered to the mentoring log", frame.frame_id)

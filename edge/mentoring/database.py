@@ -15,7 +15,7 @@ from typing import Any
 
 from edge.mentoring.faults import is_corrupt
 from edge.mentoring.feedback import FeedbackDraft, check_target
-from lineside.mentoring_log import DATABASE_NAME, SCHEMA, SCHEMA_VERSION, pack_areas
+from lineside.mentoring_log import DATABASE_NAME, SCHEMA, SCHEMA_VERSION, UPGRADES, pack_areas
 from lineside.reasons import ContractError, Reason
 from lineside.records import RecordedDetection, RecordedFrame
 
@@ -125,7 +125,7 @@ class LogDatabase:
         """Adds a frame and its detections, numbered in the order given."""
         self._connection.execute(_INSERT_FRAME, [getattr(frame, name) for name in _FRAME_COLUMNS])
         self._connection.executemany(
-            "INSERT INTO detections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO detections VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     item.detection_id,
@@ -136,6 +136,9 @@ class LogDatabase:
                     item.score,
                     *item.box,
                     pack_areas(item.areas),
+                    item.raised,
+                    item.asked_because,
+                    item.asked_probability,
                 )
                 for number, item in enumerate(detections)
             ],
@@ -267,6 +270,13 @@ class LogDatabase:
                 f"the log has schema {version}, this version writes {SCHEMA_VERSION}; use a newer Lineside",
             )
         if version == SCHEMA_VERSION:
+            return
+        if version > 0:
+            with self.transaction():
+                for older in range(version, SCHEMA_VERSION):
+                    for statement in UPGRADES[older]:
+                        self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             return
         if self._one("SELECT 1 FROM sqlite_master") is not None:
             raise ContractError(

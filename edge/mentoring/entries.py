@@ -5,16 +5,18 @@ from __future__ import annotations
 import collections
 import dataclasses
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future
 
 from edge.frame import Frame
-from edge.inspection import Inspection
+from edge.inspection import Detection, Inspection
+from edge.mentoring.asking import Asked
 from edge.mentoring.database import Accepted
 from edge.mentoring.feedback import FeedbackDraft
 from edge.mentoring.images import Picture
 from edge.mentoring.selection import Selection
 from lineside.pixels import Pixels, encode_lossless
-from lineside.records import RecordedDetection, RecordedFrame
+from lineside.records import WITH_FRAME, RecordedDetection, RecordedFrame
 
 GROUP_BYTES = 64 << 20
 """Picture bytes from which a group is not made larger: they are all in memory at once."""
@@ -29,9 +31,13 @@ class FrameEntry:
     pixels: Pixels | None
     inspection: Inspection
     selection: Selection
+    candidates: Sequence[Detection] = ()
+    """Below the thresholds; of these only those are kept that are asked about."""
 
     @classmethod
-    def of(cls, frame: Frame, inspection: Inspection, selection: Selection) -> FrameEntry:
+    def of(
+        cls, frame: Frame, inspection: Inspection, selection: Selection, candidates: Sequence[Detection] = ()
+    ) -> FrameEntry:
         """The entry for a frame."""
         return cls(
             source=frame.source,
@@ -39,6 +45,7 @@ class FrameEntry:
             pixels=frame.pixels if frame.source is None else None,
             inspection=inspection,
             selection=selection,
+            candidates=candidates,
         )
 
     @property
@@ -55,7 +62,7 @@ class FrameEntry:
 
     def row(self, picture: Picture, boot_id: str, recorded_unix_ns: int) -> RecordedFrame:
         """The frame's row."""
-        seen = self.inspection
+        seen, search = self.inspection, self.selection.search
         return RecordedFrame(
             frame_id=seen.frame_id,
             boot_id=boot_id,
@@ -76,10 +83,16 @@ class FrameEntry:
             selected_because=self.selection.because,
             selection_probability=self.selection.probability,
             recorded_unix_ns=recorded_unix_ns,
+            asked_because="" if search is None else search.because,
+            asked_probability=1.0 if search is None else search.probability,
         )
 
     def detections(self) -> list[RecordedDetection]:
-        """The rows of its detections, highest score first."""
+        """The rows of its detections, highest score first, and below them the questions."""
+        questions = self.selection.questions
+        asked = {} if questions is None else questions
+        below = [item for item in self.candidates if item.detection_id in asked and asked[item.detection_id].because]
+        never = Asked(because="", probability=1.0)
         return [
             RecordedDetection(
                 detection_id=item.detection_id,
@@ -88,8 +101,12 @@ class FrameEntry:
                 score=item.score,
                 box=item.box,
                 areas=item.areas,
+                raised=raised,
+                asked_because=WITH_FRAME if questions is None else asked.get(item.detection_id, never).because,
+                asked_probability=1.0 if questions is None else asked.get(item.detection_id, never).probability,
             )
-            for item in self.inspection.detections
+            for raised, items in ((True, self.inspection.detections), (False, below))
+            for item in items
         ]
 
 

@@ -14,13 +14,14 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import TracebackType
 
 from edge.frame import Frame
-from edge.inspection import Inspection
+from edge.inspection import Detection, Inspection
 from edge.mentoring.database import Accepted
 from edge.mentoring.entries import Entry, FeedbackEntry, FlushEntry, FrameEntry, Mailbox, ModelEntry
 from edge.mentoring.feedback import FeedbackDraft
@@ -133,15 +134,23 @@ class MentoringLog(contextlib.AbstractContextManager["MentoringLog"]):
         )
         self._mailbox.put(entry)
 
-    def keep(self, frame: Frame, inspection: Inspection, selection: Selection) -> bool:
+    def keep(
+        self, frame: Frame, inspection: Inspection, selection: Selection, *, candidates: Sequence[Detection] = ()
+    ) -> bool:
         """Hands a frame to the log. Never waits.
+
+        Args:
+            frame: the picture.
+            inspection: what was decided.
+            selection: why it is kept.
+            candidates: below the thresholds; those that `selection` asks about are kept as questions.
 
         Returns:
             False: not taken, because the queue or the disk is full, the disk does not obey, or the log is closed.
         """
         if self._writer is None or self._writer.state is not StorageState.OK:
             return False
-        return self._mailbox.put(FrameEntry.of(frame, inspection, selection))
+        return self._mailbox.put(FrameEntry.of(frame, inspection, selection, candidates))
 
     def submit(self, draft: FeedbackDraft) -> Future[Accepted]:
         """Hands a feedback event to the log. Never waits.

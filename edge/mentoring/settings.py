@@ -7,10 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from edge.mentoring.ask_settings import AskingSettings
+from edge.mentoring.ask_settings import Share as Share
 from edge.settings import Settings
-
-Share = Annotated[float, Field(ge=1e-6, le=1)]
-"""A probability with which a policy takes a frame it looks for."""
 
 
 class AnyDetectionSettings(Settings):
@@ -42,7 +41,8 @@ class NoVerdictSettings(Settings):
 
 
 class AuditSettings(Settings):
-    """A random sample of all frames, whatever the model found: the only one that shows what the model misses."""
+    """A random sample of all frames, whatever the model found: the only one that shows what the model misses. Somebody
+    is asked to search such a frame whole, however much else there is to do."""
 
     kind: Literal["audit"] = "audit"
     share: Share = 0.02
@@ -78,5 +78,7 @@ class MentoringSettings(Settings):
     """How often a log that is full or faulty looks whether it can go on."""
     policies: tuple[PolicySettings, ...] = (AnyDetectionSettings(), AuditSettings())
     """Which frames are kept; a frame that any policy wants is kept."""
+    asking: AskingSettings = AskingSettings()
+    """Which detections of the kept frames are put to operators, within which time."""
     seed: int = Field(default=0, ge=0)
     """Of the policies' random choices."""

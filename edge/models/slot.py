@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from edge.backends.contract import Backend
 from edge.inspection import ModelIdentity
 from edge.models.checks import preprocess
+from lineside.candidates import candidates_below
 from lineside.decode import Found, decode_outputs
 from lineside.letterbox import Letterbox
 from lineside.package import Package
@@ -44,6 +45,8 @@ class Answer(NamedTuple):
     preprocess_us: int
     inference_us: int
     """Waiting for the engine included."""
+    below: Found | None = None
+    """Candidates below the thresholds, where they were asked for."""
 
 
 class _Job(NamedTuple):
@@ -161,12 +164,15 @@ class ServingModel:
                 Reason.DEADLINE, "the caller's time was over before the model had answered; allow more time"
             ) from None
 
-    def answer(self, pixels: Pixels, *, deadline_monotonic_ns: int | None = None) -> Answer:
+    def answer(
+        self, pixels: Pixels, *, deadline_monotonic_ns: int | None = None, down_to: float | None = None
+    ) -> Answer:
         """Letterbox, engine, detections.
 
         Args:
             pixels: uint8 (h, w) or (h, w, 3) RGB.
             deadline_monotonic_ns: after which nobody waits for the answer; None: no limit.
+            down_to: score down to which candidates below the thresholds are wanted too; None: none.
 
         Raises:
             ContractError: DEADLINE. Faults of the engine come as the backend raises them.
@@ -176,13 +182,26 @@ class ServingModel:
         prepared = time.perf_counter_ns()
         outputs = self.run(images, deadline_monotonic_ns=deadline_monotonic_ns)
         answered = time.perf_counter_ns()
-        return Answer(self.decode(outputs), letterbox, (prepared - started) // 1000, (answered - prepared) // 1000)
+        found = self.decode(outputs)
+        below = None if down_to is None else self.decode_below(outputs, found, down_to)
+        return Answer(found, letterbox, (prepared - started) // 1000, (answered - prepared) // 1000, below)
 
     def decode(self, outputs: Outputs) -> Found:
         """Detections out of the outputs for a batch of one."""
         first = {name: values[0] for name, values in outputs.items()}
         parameters = self.package.manifest.decode
         return decode_outputs(first, self._head, thresholds=self.thresholds, parameters=parameters)
+
+    def decode_below(self, outputs: Outputs, raised: Found, down_to: float) -> Found:
+        """What lies below the thresholds in the same outputs, down to a score (`lineside.candidates`)."""
+        return candidates_below(
+            {name: values[0] for name, values in outputs.items()},
+            self._head,
+            raised,
+            thresholds=self.thresholds,
+            down_to=down_to,
+            parameters=self.package.manifest.decode,
+        )
 
     def close(self) -> None:
         """Gives the engine back. Idempotent."""

@@ -21,7 +21,7 @@ import numpy as np
 from google.protobuf import json_format
 
 from lineside.areas import Head, head_of
-from lineside.mentoring_log import DATABASE_NAME, SCHEMA, detection_of, event_of, open_log
+from lineside.mentoring_log import DATABASE_NAME, SCHEMA, SCHEMA_VERSION, detection_of, event_of, open_log
 from lineside.reasons import ContractError, Reason
 from lineside.records import (
     ABOUT_DETECTION,
@@ -124,6 +124,7 @@ def _check(connection: sqlite3.Connection, root: Path) -> None:
     structural = [line for line in lines if line != "ok" and not _ABOUT_ONE_VALUE.match(line)]
     if structural:
         raise _unreadable(root, structural[0].splitlines()[-1][:120])
+    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
     there = {row[0].decode(errors="replace") for row in connection.execute("SELECT name FROM sqlite_master")}
     lacking = [name for name in _TABLES if name not in there]
     if lacking:
@@ -131,8 +132,9 @@ def _check(connection: sqlite3.Connection, root: Path) -> None:
     for table, columns in _TABLES.items():
         # Names of columns are bytes of the file too, which no check of SQLite's looks at.
         named = {row[1].decode(errors="replace") for row in connection.execute(f"PRAGMA table_info({table})")}
-        if not columns <= named:
-            raise _unreadable(root, f"table {table} has no column {', '.join(sorted(columns - named))}")
+        wanted = columns if version == SCHEMA_VERSION else columns - _ADDED
+        if not wanted <= named:
+            raise _unreadable(root, f"table {table} has no column {', '.join(sorted(wanted - named))}")
 
 
 def _tables() -> Mapping[str, frozenset[str]]:
@@ -148,6 +150,8 @@ def _tables() -> Mapping[str, frozenset[str]]:
 
 
 _TABLES = _tables()
+_ADDED = frozenset({"raised", "asked_because", "asked_probability"})
+"""Columns that a log of schema 1 does not have."""
 
 
 _ABOUT_ONE_VALUE = re.compile(
@@ -230,7 +234,7 @@ def _frame(row: Mapping[str, Any]) -> tuple[RecordedFrame | None, str]:
         return None, "its size is impossible"
     if not _SHA256.fullmatch(frame.image_sha256) or not _SUFFIX.fullmatch(frame.image_suffix):
         return None, "it names no picture"
-    if not 0 < frame.selection_probability <= 1:
+    if not (0 < frame.selection_probability <= 1 and 0 < frame.asked_probability <= 1):
         return None, "its selection probability is impossible"
     return frame, ""
 
@@ -246,6 +250,8 @@ def _detection(row: Mapping[str, Any], frame: RecordedFrame | None) -> tuple[Rec
     found = detection_of(row)
     if not (math.isfinite(found.score) and 0 <= found.score <= 1):
         return None, "its score is no probability"
+    if not 0 < found.asked_probability <= 1:
+        return None, "its selection probability is impossible"
     trouble = box_trouble(found.box, frame)
     if trouble is not None:
         return None, trouble

@@ -8,6 +8,7 @@ The station is the only writer (edge/mentoring). Feedback rows are never changed
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import sqlite3
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,7 @@ from lineside.reasons import ContractError, Reason
 from lineside.records import FeedbackEvent, Gesture, MentoringRecord, RecordedDetection, RecordedFrame
 from lineside.v1 import model_pb2
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DATABASE_NAME = "log.sqlite"
 IMAGES_FOLDER = "images"
 
@@ -55,7 +56,9 @@ CREATE TABLE frames (
     verdict_reason TEXT NOT NULL,
     selected_because TEXT NOT NULL,     -- selection policy
     selection_probability REAL NOT NULL CHECK (selection_probability > 0 AND selection_probability <= 1),
-    recorded_unix_ns INTEGER NOT NULL
+    recorded_unix_ns INTEGER NOT NULL,
+    asked_because TEXT NOT NULL DEFAULT '',         -- policy that has the whole frame searched; '' none
+    asked_probability REAL NOT NULL DEFAULT 1       -- with which a frame of the line is searched so
 ) STRICT;
 CREATE INDEX frames_by_time ON frames (recorded_unix_ns);
 CREATE INDEX frames_by_part ON frames (part_id);
@@ -68,7 +71,10 @@ CREATE TABLE detections (
     class_name TEXT NOT NULL,
     score REAL NOT NULL,
     x1 REAL NOT NULL, y1 REAL NOT NULL, x2 REAL NOT NULL, y2 REAL NOT NULL,  -- frame pixels
-    areas BLOB NOT NULL                 -- ascending area indices, little-endian uint32
+    areas BLOB NOT NULL,                -- ascending area indices, little-endian uint32
+    raised INTEGER NOT NULL DEFAULT 1,  -- 0: a question, below its threshold and no part of the verdict
+    asked_because TEXT NOT NULL DEFAULT 'frame',    -- policy that puts it to operators; '' none
+    asked_probability REAL NOT NULL DEFAULT 1       -- with which, once the frame is kept
 ) STRICT;
 CREATE INDEX detections_by_frame ON detections (frame_id);
 CREATE TABLE feedback (
@@ -90,6 +96,18 @@ CREATE TABLE feedback (
 CREATE INDEX feedback_by_frame ON feedback (frame_id);
 """
 
+UPGRADES: Mapping[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE frames ADD COLUMN asked_because TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE frames ADD COLUMN asked_probability REAL NOT NULL DEFAULT 1",
+        "ALTER TABLE detections ADD COLUMN raised INTEGER NOT NULL DEFAULT 1",
+        "ALTER TABLE detections ADD COLUMN asked_because TEXT NOT NULL DEFAULT 'frame'",
+        "ALTER TABLE detections ADD COLUMN asked_probability REAL NOT NULL DEFAULT 1",
+    ),
+}
+"""By schema, what makes the next one of it. Only adds: a row that was written stays as it was, and a reader gives the
+columns an older log does not have their defaults, so it never has to be changed to be read."""
+
 # What stands of an operator's words about a target is his highest revision, as in lineside.fold; RETRACT: nothing.
 _UNDECIDED = """
 WITH recent AS (
@@ -103,7 +121,7 @@ WITH recent AS (
             AND (later.revision, later.key) > (said.revision, said.key))
 )
 SELECT detections.detection_id, detections.frame_id FROM recent JOIN detections USING (frame_id)
-WHERE NOT EXISTS (
+WHERE {asked} NOT EXISTS (
     SELECT 1 FROM standing
     WHERE standing.frame_id = detections.frame_id
         AND (standing.detection_id IS NULL OR standing.detection_id = detections.detection_id))
@@ -191,6 +209,7 @@ class MentoringLogReader:
         self.root = root
         self._connection = open_log(root)
         self._connection.row_factory = sqlite3.Row
+        self._schema = int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def __enter__(self) -> MentoringLogReader:
         return self
@@ -259,7 +278,8 @@ class MentoringLogReader:
         return [event_of(row) for row in rows]
 
     def undecided(self, *, frames: int, limit: int) -> tuple[list[tuple[RecordedFrame, RecordedDetection]], int]:
-        """Detections nobody has said anything about that still stands, newest frame first, best score first.
+        """Detections put to operators that nobody has said anything about that still stands, newest frame first, best
+        score first; questions below a threshold among them.
 
         A word about the whole frame (healthy, complete) decides all of its detections.
 
@@ -270,7 +290,8 @@ class MentoringLogReader:
         Returns:
             The detections with their frames, and how many there are without the limit.
         """
-        rows = self._connection.execute(_UNDECIDED, {"frames": frames}).fetchall()
+        asked = "detections.asked_because <> '' AND" if self._schema > 1 else ""
+        rows = self._connection.execute(_UNDECIDED.format(asked=asked), {"frames": frames}).fetchall()
         found: list[tuple[RecordedFrame, RecordedDetection]] = []
         for row in rows[:limit]:
             frame = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (row["frame_id"],)).fetchone()
@@ -298,14 +319,22 @@ class MentoringLogReader:
 
 
 def detection_of(row: Mapping[str, Any] | sqlite3.Row) -> RecordedDetection:
-    """A row of `detections` as a value."""
-    return RecordedDetection(
+    """A row of `detections` as a value; of schema 1 as well."""
+    found = RecordedDetection(
         detection_id=row["detection_id"],
         class_index=row["class_index"],
         class_name=row["class_name"],
         score=row["score"],
         box=(row["x1"], row["y1"], row["x2"], row["y2"]),
         areas=unpack_areas(row["areas"]),
+    )
+    if "raised" not in row.keys():  # noqa: SIM118 - of a sqlite3.Row `in` asks the values
+        return found
+    return dataclasses.replace(
+        found,
+        raised=bool(row["raised"]),
+        asked_because=row["asked_because"],
+        asked_probability=row["asked_probability"],
     )
 
 

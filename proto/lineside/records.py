@@ -90,9 +90,13 @@ class Judgement:
     events: tuple[int, ...]
 
 
+WITH_FRAME = "frame"
+"""`asked_because` of a detection that is asked about because its frame was kept."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RecordedDetection:
-    """A detection as the station raised it. `box` in frame pixels; `areas` ascending int32."""
+    """A detection as the station raised it, or a question. `box` in frame pixels; `areas` ascending int32."""
 
     detection_id: str
     class_index: int
@@ -100,6 +104,13 @@ class RecordedDetection:
     score: float
     box: BoxTuple
     areas: Indices
+    raised: bool = True
+    """False: a question. It lay below its threshold, took no part in the verdict and was told to nobody but those who
+    judge."""
+    asked_because: str = WITH_FRAME
+    """Name of the policy by which it is put to operators; empty: it is not."""
+    asked_probability: float = 1.0
+    """With which it was to be put to them once its frame was kept, above 0 and at most 1."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +140,10 @@ class RecordedFrame:
     selection_probability: float
     """With which this frame was to be kept, above 0 and at most 1."""
     recorded_unix_ns: int
+    asked_because: str = ""
+    """Why somebody is asked to look over the whole frame ("audit"); empty: nobody is."""
+    asked_probability: float = 1.0
+    """With which a frame of this line is asked about so, kept or not, above 0 and at most 1."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -137,4 +152,10 @@ class MentoringRecord:
 
     frame: RecordedFrame
     detections: tuple[RecordedDetection, ...]
+    """Those that were raised and questions; what is asked of the model alone looks at `raised`."""
     judgements: tuple[Judgement, ...]
+
+    @property
+    def raised(self) -> tuple[RecordedDetection, ...]:
+        """Without the questions: what the model said, and the verdict came from."""
+        return tuple(detection for detection in self.detections if detection.raised)

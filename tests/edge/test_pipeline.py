@@ -111,7 +111,7 @@ def test_a_chosen_frame_is_kept_before_anybody_hears_of_it(model: ServingModel) 
     serving = Serving(model, kept=kept)
     order: list[str] = []
     keep, publish = kept.keep, serving.bus.publish
-    kept.keep = lambda *args: order.append("kept") or keep(*args)  # type: ignore[method-assign,func-returns-value]
+    kept.keep = lambda *args, **more: order.append("kept") or keep(*args, **more)  # type: ignore[method-assign,func-returns-value]
     serving.bus.publish = lambda event: order.append("told") or publish(event)  # type: ignore[method-assign,func-returns-value]
     assert serving.pipeline.inspect(frame(picture())).mentored
     assert order == ["kept", "told"]
@@ -123,7 +123,7 @@ def test_a_log_that_does_not_take_the_frame_or_fails_changes_no_verdict(model: S
     assert (full.verdict, full.mentored) == (Verdict.REJECT, False)
     broken = KeptFrames()
 
-    def fail(*_: object) -> bool:
+    def fail(*_: object, **__: object) -> bool:
         raise OSError("disk")
 
     broken.keep = fail  # type: ignore[method-assign]

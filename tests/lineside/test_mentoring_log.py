@@ -25,11 +25,11 @@ def root(tmp_path: Path) -> Path:
     for number in (1, 2):
         connection.execute(
             "INSERT INTO frames VALUES (?, 'boot', 'station', 'top', 'part', ?, 1, 1, 10, 11, ?, 'pgm', ?, '',"
-            " 'REJECT', '', 'any_detection', 0.5, ?)",
+            " 'REJECT', '', 'any_detection', 0.5, ?, '', 1)",
             (f"frame{number}", number, SHA, len(PICTURE), 100 - number),
         )
         connection.execute(
-            "INSERT INTO detections VALUES (?, ?, 0, 1, 'dent', 0.75, 1, 2, 3, 4, ?)",
+            "INSERT INTO detections VALUES (?, ?, 0, 1, 'dent', 0.75, 1, 2, 3, 4, ?, 1, 'frame', 1)",
             (f"frame{number}/0", f"frame{number}", pack_areas(np.array([3, 70000], np.int32))),
         )
     connection.execute(

@@ -32,12 +32,12 @@ def write(root: Path, events: list[tuple[tuple[int, int | None, int], str, int, 
     for number in range(FRAMES):
         connection.execute(
             "INSERT INTO frames VALUES (?, 'boot', 'station', 'top', 'part', 1, 1, 1, 10, 11, '', 'pgm', 1, '',"
-            " 'REJECT', '', 'any_detection', 1.0, ?)",
+            " 'REJECT', '', 'any_detection', 1.0, ?, '', 1)",
             (f"frame{number}", number),
         )
         for found in range(DETECTIONS):
             connection.execute(
-                "INSERT INTO detections VALUES (?, ?, ?, 1, 'dent', 0.75, 1, 2, 3, 4, ?)",
+                "INSERT INTO detections VALUES (?, ?, ?, 1, 'dent', 0.75, 1, 2, 3, 4, ?, 1, 'frame', 1)",
                 (f"frame{number}/{found}", f"frame{number}", found, pack_areas(np.array([3], np.int32))),
             )
     for key, ((frame, found, missed), operator, revision, retracted, other) in enumerate(events):

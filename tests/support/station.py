@@ -16,7 +16,7 @@ from edge.backends.onnxruntime_cpu import OnnxRuntimeCpu
 from edge.cameras.thread import CameraThread
 from edge.events import EventBus
 from edge.frame import Frame
-from edge.inspection import Inspection
+from edge.inspection import Detection, Inspection
 from edge.mentoring.selection import Selection
 from edge.models.slot import ModelSlot, ServingModel
 from edge.pipeline import Pipeline
@@ -28,6 +28,7 @@ from edge.verdict import RecipeSettings
 from lineside.client.inspection import InspectionClient
 from lineside.ids import new_frame_id
 from lineside.package import Package
+from lineside.pixels import Pixels
 from lineside.reasons import ContractError
 
 
@@ -38,10 +39,22 @@ class KeptFrames:
         self.frames: list[tuple[Frame, Inspection, Selection]] = []
         self.takes = takes
 
-    def choose(self, inspection: Inspection, *, thresholds: Mapping[str, float] | None = None) -> Selection | None:
+    def down_to(self, thresholds: Mapping[str, float]) -> float | None:
+        return None
+
+    def choose(
+        self,
+        inspection: Inspection,
+        *,
+        thresholds: Mapping[str, float] | None = None,
+        pixels: Pixels | None = None,
+        candidates: Sequence[Detection] = (),
+    ) -> Selection | None:
         return Selection(because="any_detection", probability=1.0) if inspection.detections else None
 
-    def keep(self, frame: Frame, inspection: Inspection, selection: Selection) -> bool:
+    def keep(
+        self, frame: Frame, inspection: Inspection, selection: Selection, *, candidates: Sequence[Detection] = ()
+    ) -> bool:
         if self.takes:
             self.frames.append((frame, inspection, selection))
         return self.takes

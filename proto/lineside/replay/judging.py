@@ -151,6 +151,10 @@ def expectations_of(record: MentoringRecord) -> Expectations:
                 excused.append(box)
         else:
             kind, class_name = _question(judgement, "" if detection is None else detection.class_name)
+            if detection is not None and not detection.raised and kind in DENIALS:
+                # The model was silent there already. That a candidate is silent as well would dilute the share of
+                # rejected detections that fire again; a confirmed question is a known defect like one that was drawn.
+                continue
             asked.append(
                 Expectation(
                     kind=kind,
@@ -215,10 +219,10 @@ def judge(
         results=tuple(results),
         said=tuple(said),
         judged_boxes=tuple(
-            CandidateDetection(class_name=item.class_name, score=item.score, box=item.box) for item in record.detections
+            CandidateDetection(class_name=item.class_name, score=item.score, box=item.box) for item in record.raised
         ),
         set_aside=expectations.set_aside,
-        before=NO_VERDICT if frame.verdict == NO_VERDICT else _plain(record.detections),
+        before=NO_VERDICT if frame.verdict == NO_VERDICT else _plain(record.raised),
         after=_plain(said),
         truth=_truth(expectations),
     )

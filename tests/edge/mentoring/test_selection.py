@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from support.mentoring import frame, inspection
 
 from edge.inspection import Inspection, Verdict
-from edge.mentoring.selection import Selection, Selector, draw
+from edge.mentoring.draws import draw
+from edge.mentoring.selection import Selection, Selector
 from edge.mentoring.settings import (
     AnyDetectionSettings,
     AuditSettings,
