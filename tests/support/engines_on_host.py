@@ -234,6 +234,8 @@ class HostMachine:
         """Engines that were deserialised."""
         self.alter: Callable[[HostEngine], None] = lambda _: None
         """Done to each engine that is deserialised."""
+        self.built_here: bytes | None = None
+        """The graph of engines that others build while the test runs: two builds of one graph differ."""
         self._graphs: dict[str, bytes] = {}
         self._library, self._rtx, self._profiles = library, rtx, profiles
         self._tensorrt = self._replaced(real_tensorrt())
@@ -266,7 +268,7 @@ class HostMachine:
                 return self._real.get_engine_validity(engine)
 
             def deserialize_cuda_engine(self, engine: bytes) -> HostEngine | None:
-                graph = host._graphs.get(hashlib.sha256(engine).hexdigest())
+                graph = host._graphs.get(hashlib.sha256(engine).hexdigest(), host.built_here)
                 if graph is None:
                     return None
                 kind = RtxEngine if host._rtx else HostEngine
