@@ -94,7 +94,12 @@ class EventBus:
             return stored.sequence
 
     def subscribe(
-        self, *, boot_id: str = "", from_sequence: int | None = None, cameras: Collection[str] = ()
+        self,
+        *,
+        boot_id: str = "",
+        from_sequence: int | None = None,
+        cameras: Collection[str] = (),
+        linger: float = 0.0,
     ) -> Subscription:
         """A reader's place in the ring.
 
@@ -102,6 +107,7 @@ class EventBus:
             boot_id: of `from_sequence`; empty: of this boot. Another boot's: a Gap, then the oldest event kept.
             from_sequence: first event wanted; None: only what happens from now on.
             cameras: only inspections and camera events of these; empty: all of them.
+            linger: seconds a reader may be late: at a fast line it is not woken for every event but finds several.
         """
         with self._changed:
             cursor, gap = self._next, ""
@@ -109,7 +115,7 @@ class EventBus:
                 cursor, gap = self._oldest(), "the station has been started anew since; its numbers begin again"
             elif from_sequence is not None:
                 cursor = max(1, from_sequence)
-            return Subscription(self, cursor, gap, frozenset(cameras))
+            return Subscription(self, cursor, gap, frozenset(cameras), linger)
 
     def close(self) -> None:
         """Readers get what is stored and then None at once; idempotent."""
@@ -124,18 +130,25 @@ class EventBus:
 class Subscription(contextlib.AbstractContextManager["Subscription"]):
     """One reader. Made by `EventBus.subscribe`; used by one thread, closed by any."""
 
-    def __init__(self, bus: EventBus, cursor: int, gap: str, cameras: frozenset[str]) -> None:
+    def __init__(self, bus: EventBus, cursor: int, gap: str, cameras: frozenset[str], linger: float) -> None:
         self._bus = bus
         self._cursor = cursor
         self._gap = gap
         self._cameras = cameras
+        self._linger = linger
         self._closed = False
         self._end: int | None = None
+        self._ends = threading.Event()
 
     def take(self, timeout: float | None = None) -> StoredEvent | inspection_pb2.Gap | None:
         """The next event as stored, a Gap where events are gone, or None after `timeout` seconds or when closed."""
         bus = self._bus
         deadline = None if timeout is None else time.monotonic() + timeout
+        if self._linger and timeout is None and self._cursor >= bus._next:
+            with bus._changed:
+                while self._cursor >= bus._next and not (self._closed or bus._closed or self._end is not None):
+                    bus._changed.wait()
+            self._ends.wait(self._linger)
         with bus._changed:
             while True:
                 if self._closed or (self._end is not None and self._cursor >= self._end):
@@ -167,12 +180,14 @@ class Subscription(contextlib.AbstractContextManager["Subscription"]):
 
     def close(self) -> None:
         """Wakes a waiting `get`, which gives None; idempotent."""
+        self._ends.set()
         with self._bus._changed:
             self._closed = True
             self._bus._changed.notify_all()
 
     def finish(self) -> None:
         """`get` gives what has been published until now, then None; idempotent."""
+        self._ends.set()
         with self._bus._changed:
             if self._end is None:
                 self._end = self._bus._next

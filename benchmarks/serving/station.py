@@ -10,7 +10,7 @@ from edge.backends.contract import Backend
 from edge.cli import main
 
 
-def _open_waiting(name: str, graph: bytes, *, threads: int = 1) -> Backend:  # noqa: ARG001
+def _open_waiting(name: str, graph: bytes, **_options: object) -> Backend:  # noqa: ARG001
     return Waiting(graph)
 
 

@@ -28,6 +28,8 @@ TICK_SECONDS = 0.25
 """How often the status document is made anew."""
 HEARTBEAT_SECONDS = 2.0
 """How often a page hears from the station even if nothing changes; the page calls the station lost after three."""
+LINGER_SECONDS = 0.02
+"""How late an event may reach the pages; so the station is not held up for every one at a fast line."""
 _AT_ONCE = 256
 _JOIN_SECONDS = 5.0
 
@@ -56,7 +58,7 @@ class Hub:
         """Starts the reader and the ticker; the status document is there afterwards."""
         loop = asyncio.get_running_loop()
         # From the first event: cameras tell their state once, perhaps before the panel was up.
-        self._subscription = self._parts.bus.subscribe(from_sequence=1)
+        self._subscription = self._parts.bus.subscribe(from_sequence=1, linger=LINGER_SECONDS)
         self._thread = threading.Thread(target=self._read, args=(loop,), name="panel-events", daemon=True)
         self._thread.start()
         await self._tick()

@@ -118,6 +118,8 @@ def decode_cells(heat: Floats, grid: CellGrid, *, thresholds: Floats, parameters
         parameters: of the manifest.
     """
     fires = heat >= thresholds
+    if not fires.any():
+        return _NOTHING
     if parameters.exclusive_classes:
         best = (heat / thresholds).argmax(axis=2)
         fires &= best[:, :, None] == np.arange(heat.shape[2])
