@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from export.evidence import Evidence
+from lineside.log.sequences import in_words
 from lineside.v1 import model_pb2
 from training.checkpoint import Metadata
 from training.data.leaks import Seen, warnings
@@ -26,11 +27,19 @@ def lineage_of(metadata: Metadata) -> model_pb2.Lineage:
             last_sequence=said["last_log_sequence"],
             feedback_events=said.get("answers", 0),
             frames=said["frames"],
+            sequences=lineage.account.get("taught", {}).get(station, ""),
         )
         for station, said in sorted(lineage.account.get("stations", {}).items())
     ]
     if not logs and clicks:
-        logs = [model_pb2.LogRange(first_sequence=min(clicks), last_sequence=max(clicks), feedback_events=len(clicks))]
+        logs = [
+            model_pb2.LogRange(
+                first_sequence=min(clicks),
+                last_sequence=max(clicks),
+                feedback_events=len(clicks),
+                sequences=in_words(clicks),
+            )
+        ]
     return model_pb2.Lineage(
         parent_digest=lineage.parent_digest,
         recipe=metadata.recipe,

@@ -24,6 +24,7 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "station": Command("edge.cli", "main", "edge", "run or check a station from its station.toml"),
+    "doctor": Command("edge.doctor.cli", "main", "edge", "what works on this machine, what would be used, what is missing"),
     "models": Command(
         "lineside.client.cli", "main", "", "push, prepare, activate, watch, confirm, roll back, audit models"
     ),
@@ -36,7 +37,7 @@ COMMANDS = {
         "lineside.log.cli", "main", "log", "the mentoring log elsewhere: labelling tools, SQL, object storage"
     ),
     "trace": Command(
-        "lineside.log.trace_cli", "main", "log", "which clicks a model learned from, which models a click taught"
+        "lineside.trace.cli", "main", "log", "which clicks a model learned from, which models a click taught"
     ),
     "demo": Command("loop.cli", "main", "all", "the whole loop on a synthetic line, then a panel to click in"),
 }

@@ -92,6 +92,8 @@ class Account:
     answers: Count = dataclasses.field(default_factory=Count)
     stations: Mapping[str, Mapping[str, int]] = dataclasses.field(default_factory=dict)
     """By name: frames, answers about them that stand, first and last log sequence of these."""
+    taught: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """By station: log sequences of the answers that were used, as `lineside.log.sequences` writes them."""
     operators: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
     """By name: answers used, skipped and disputed; where reliability counts: repeats, mean, low, high."""
     notes: tuple[str, ...] = ()
@@ -110,6 +112,7 @@ class Account:
         return {
             **{sort: getattr(self, sort).to_json() for sort in SORTS},
             "stations": {name: dict(values) for name, values in self.stations.items()},
+            "taught": dict(self.taught),
             "operators": {name: dict(values) for name, values in self.operators.items()},
             "notes": list(self.notes),
             "examples": {reason: list(names) for reason, names in self.examples.items()},

@@ -141,7 +141,8 @@ def _one_station(path: _AnyPath) -> tuple[_AnyPath, str]:
 def _local_shards(store: Store, shards: dict[str, Remote]) -> Path:
     """A place's shards with the pictures that they name, as far as they are there."""
     known = store.view({path: remote for path, remote in shards.items() if path.endswith(".json")})
-    wanted, models = set(), set()
+    wanted: set[str] = set()
+    models: set[str] = set()
     for path in shards:
         if path.endswith(".json"):
             shard = shard_of((known / path).read_bytes(), f"{store.address}/{path}")

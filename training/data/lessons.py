@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 
+from lineside.log.sequences import in_words
 from lineside.pixels import Pixels
 from lineside.reasons import ContractError
 from lineside.records import RecordedFrame
@@ -84,6 +85,7 @@ class Lessons:
         self._lessons: list[tuple[RecordedFrame, Mentored]] = []
         self._judged = self._judgements = 0
         self._said: collections.defaultdict[str, set[int]] = collections.defaultdict(set)
+        self._taught: collections.defaultdict[str, set[int]] = collections.defaultdict(set)
         self._pictures: set[str] = set()
 
     def add(self, told: Told) -> None:
@@ -98,6 +100,8 @@ class Lessons:
             self._ledger.book("judgements", item.fate, item.judgement.detection_id or told.frame_id)
         for event, own in zip(told.events, fates_of_answers(told, heard), strict=True):
             self._ledger.book("answers", own, event.key, operator=event.operator)
+            if own is USED and told.frame is not None:
+                self._taught[told.frame.station].add(event.log_sequence)
         if fate is USED and told.frame is not None:
             self._said[told.frame.station].update(number for item in heard for number in item.judgement.events)
 
@@ -135,6 +139,7 @@ class Lessons:
                 }
                 for name, said in sorted(self._said.items())
             },
+            taught={name: in_words(numbers) for name, numbers in sorted(self._taught.items())},
             operators=self._ledger.operators(self._weighing.told() if self._weighing is not None else {}),
             notes=tuple(notes),
             examples=self._ledger.examples,

@@ -74,9 +74,10 @@ class Knowledge:
 
     def mask(self) -> NDArray[np.uint8]:
         """(height, width): UNKNOWN, PARTLY or KNOWN for each pixel."""
-        named = {item.class_name for item in (*self.defects, *self.denied)} - {None}
+        named = {item.class_name for item in self.defects}
+        named |= {item.class_name for item in self.denied if item.class_name is not None}
         # And a class that nobody has named, which stands for all of those.
-        layers = [self._is_open(name) for name in ("", *sorted(map(str, named)))]
+        layers = [self._is_open(name) for name in ("", *sorted(named))]
         known = np.full((self.height, self.width), PARTLY, np.uint8)
         known[np.all(layers, axis=0)] = UNKNOWN
         known[~np.any(layers, axis=0)] = KNOWN

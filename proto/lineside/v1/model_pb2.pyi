@@ -482,6 +482,7 @@ class LogRange(_message.Message):
     LAST_SEQUENCE_FIELD_NUMBER: _builtins.int
     FEEDBACK_EVENTS_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
+    SEQUENCES_FIELD_NUMBER: _builtins.int
     station: _builtins.str
     first_sequence: _builtins.int
     """Lowest and highest log sequence among them. 0: not known."""
@@ -489,6 +490,8 @@ class LogRange(_message.Message):
     feedback_events: _builtins.int
     """Feedback events and frames between the two that were taught. 0: not known."""
     frames: _builtins.int
+    sequences: _builtins.str
+    """Exactly those that were taught, as numbers and ranges: "1-57,60". Empty: not known, only the range is."""
     def __init__(
         self,
         *,
@@ -497,10 +500,11 @@ class LogRange(_message.Message):
         last_sequence: _builtins.int = ...,
         feedback_events: _builtins.int = ...,
         frames: _builtins.int = ...,
+        sequences: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback_events", b"feedback_events", "first_sequence", b"first_sequence", "frames", b"frames", "last_sequence", b"last_sequence", "station", b"station"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["feedback_events", b"feedback_events", "first_sequence", b"first_sequence", "frames", b"frames", "last_sequence", b"last_sequence", "sequences", b"sequences", "station", b"station"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,1 @@
+"""Lineage: from a model to the clicks it learned from, and from a click to its models."""
