@@ -24,7 +24,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "station": Command("edge.cli", "main", "edge", "run or check a station from its station.toml"),
-    "doctor": Command("edge.doctor.cli", "main", "edge", "what works on this machine, what would be used, what is missing"),
+    "doctor": Command(
+        "edge.doctor.cli", "main", "edge", "what works on this machine, what would be used, what is missing"
+    ),
     "models": Command(
         "lineside.client.cli", "main", "", "push, prepare, activate, watch, confirm, roll back, audit models"
     ),
