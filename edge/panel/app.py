@@ -29,6 +29,8 @@ from edge.panel.hub import Hub
 from edge.panel.live import LivePage
 from edge.panel.login import LoginRoutes
 from edge.panel.model_routes import ModelRoutes
+from edge.panel.pages.chronicle import Chronicle
+from edge.panel.pages.routes import PageRoutes
 from edge.panel.parts import PanelParts
 from edge.panel.wire import Json, http_status, parse_claim, parse_feedback, refusal_json
 from lineside.reasons import ContractError, Reason
@@ -54,7 +56,8 @@ class _Panel:
         self._frames = Frames(parts.log, parts.settings.jpeg_quality)
         self._access = Access(parts.settings, parts.folder)
         self._login = LoginRoutes(self._access)
-        self._hub: Hub | None = None
+        self._chronicle = Chronicle(parts)
+        self._hub = Hub(parts, self._chronicle)
 
     def app(self) -> Starlette:
         names = {socket.gethostname().lower(), *(name.lower() for name in self._parts.settings.allowed_hosts)}
@@ -74,6 +77,7 @@ class _Panel:
                 guarded(access, "/api/frames/{frame_id}/keep", self._keep, operator, method="POST"),
                 guarded(access, "/api/feedback", self._feedback, operator, method="POST"),
                 *ModelRoutes(access, self._parts).routes(),
+                *PageRoutes(access, self._parts, self._chronicle, self._hub).routes(),
                 WebSocketRoute("/live", self._live),
             ],
             middleware=[Middleware(Guard, names=names)],
@@ -82,8 +86,7 @@ class _Panel:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
-        async with Hub(self._parts) as hub:
-            self._hub = hub
+        async with self._hub:
             yield
 
     async def _setup(self, request: Request) -> Response:
@@ -92,11 +95,9 @@ class _Panel:
         return JSONResponse({**names, "language": settings.language, **self._login.setup(request)})
 
     async def _status(self, _: Request, __: Who) -> Response:
-        assert self._hub is not None
         return JSONResponse(self._hub.status)
 
     async def _live(self, websocket: WebSocket) -> None:
-        assert self._hub is not None
         page = LivePage(websocket, self._parts, self._hub, self._frames)
         await page.run(lambda: self._access.who(websocket) is not None)
 

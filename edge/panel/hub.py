@@ -18,6 +18,7 @@ from starlette.concurrency import run_in_threadpool
 
 from edge.mentoring.log import StorageHealth
 from edge.panel.board import Board
+from edge.panel.pages.chronicle import Chronicle
 from edge.panel.parts import PanelParts
 from edge.panel.wire import Json, model_json, swap_json
 from lineside.v1 import inspection_pb2
@@ -39,9 +40,11 @@ class Hub:
 
     Args:
         parts: of the station.
+        chronicle: told of every event, on the reader's thread; closed with it.
     """
 
-    def __init__(self, parts: PanelParts) -> None:
+    def __init__(self, parts: PanelParts, chronicle: Chronicle) -> None:
+        self._chronicle = chronicle
         self.board = Board()
         self.status: Json = {}
         """The status document; its `beat` grows with every change and every heartbeat."""
@@ -85,6 +88,7 @@ class Hub:
             if self._thread.is_alive():
                 logger.error("the panel's reader of events did not end within %.0f s", _JOIN_SECONDS)
             self._thread = None
+            await run_in_threadpool(self._chronicle.close)
 
     @contextlib.contextmanager
     def page(self) -> Iterator[asyncio.Event]:
@@ -107,6 +111,10 @@ class Hub:
             group = [first]
             while len(group) < _AT_ONCE and (event := self._subscription.get(0)) is not None:
                 group.append(event)
+            try:
+                self._chronicle.see(group)
+            except Exception:
+                logger.exception("what came along could not be counted")
             try:
                 loop.call_soon_threadsafe(self._see, group)
             except RuntimeError:  # the loop is closed: nobody looks any more

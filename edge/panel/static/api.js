@@ -32,10 +32,11 @@ export async function read(path) {
 /**
  * @param {string} path
  * @param {unknown} body
+ * @param {number} [patience] milliseconds
  * @returns {Promise<any>}
  */
-export async function write(path, body) {
-  return answer(await post(path, body));
+export async function write(path, body, patience = ACK_MS) {
+  return answer(await post(path, body, patience));
 }
 
 /**
@@ -68,14 +69,15 @@ export async function picture(frameId, side, box) {
 /**
  * @param {string} path
  * @param {unknown} body
+ * @param {number} [patience]
  * @returns {Promise<Response>}
  */
-function post(path, body) {
+function post(path, body, patience = ACK_MS) {
   return fetch(path, {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(body),
-    signal: AbortSignal.timeout(ACK_MS),
+    signal: AbortSignal.timeout(patience),
   });
 }
 

@@ -1,6 +1,8 @@
 // Wires the page's parts together and decides nothing.
 // @ts-check
 import { read, submit, write } from "./api.js";
+import { accountsPage } from "./page_accounts.js";
+import { Book } from "./book.js";
 import { byId } from "./dom.js";
 import { Channel } from "./channel.js";
 import { Editor } from "./editor.js";
@@ -12,6 +14,11 @@ import { Models } from "./models.js";
 import { Outbox } from "./outbox.js";
 import { Login } from "./login.js";
 import { paintTheme, Preferences } from "./preferences.js";
+import { driftPage } from "./page_drift.js";
+import { figuresPage } from "./page_figures.js";
+import { historyPage } from "./page_history.js";
+import { peoplePage } from "./page_people.js";
+import { stationPage } from "./page_station.js";
 import { Queue } from "./queue.js";
 import { showHealth } from "./health.js";
 import { Speaker } from "./speaker.js";
@@ -171,6 +178,26 @@ for (const tab of ["judge", "live"]) {
   });
 }
 
+/**
+ * Opens a kept frame to be looked at and spoken of.
+ * @param {string} frameId
+ */
+async function openFrame(frameId) {
+  try {
+    /** @type {import("./types.js").FrameRecord} */
+    const record = await read(`/api/frames/${encodeURIComponent(frameId)}`);
+    models = { ...models, ...record.models };
+    await editor.open(record.frame, classesOf(record.frame.model), null);
+  } catch (error) {
+    told.tell("refused", error instanceof Error ? error.message : say("lost"));
+  }
+}
+
+const book = new Book(
+  [historyPage((frameId) => void openFrame(frameId)), figuresPage(), driftPage(setup), peoplePage(setup), stationPage(), accountsPage()],
+  setup,
+);
+
 /** @type {(name: string) => () => void} */
 const act = (name) => () => void judge.act(name);
 listen(null, {
@@ -188,6 +215,7 @@ listen(null, {
   "+": () => judge.zoom(-1),
   "-": () => judge.zoom(1),
   F: () => void teach(),
+  B: () => book.open(),
   M: () => catalogue.open(),
 });
 judge.show();

@@ -120,18 +120,19 @@ export class Editor {
         const key = index < 9 ? String(index + 1) : "";
         if (key) keys[key] = () => void this.#save(name);
         const button = choice(name, key, () => void this.#save(name));
-        button.disabled = this.#box === null;
+        button.disabled = this.#box === null || !this.speaker.may;
         return button;
       }),
     );
     listen(this.#dialog, keys);
     /** @type {HTMLButtonElement} */ (byId("editor-undo")).disabled = !this.speaker.canUndo;
+    for (const id of ["editor-healthy", "editor-complete"]) /** @type {HTMLButtonElement} */ (byId(id)).disabled = !this.speaker.may;
   }
 
   /** @param {string} className */
   async #save(className) {
     const [frame, box] = [this.#frame, this.#box];
-    if (frame === null || box === null) return;
+    if (frame === null || box === null || !this.speaker.may) return;
     this.#box = null;
     const label = `${say("missed")} · ${className}`;
     const done = await this.#say(
@@ -148,7 +149,7 @@ export class Editor {
   /** @param {"FRAME_HEALTHY" | "FRAME_COMPLETE"} gesture */
   async #whole(gesture) {
     const frame = this.#frame;
-    if (frame === null) return;
+    if (frame === null || !this.speaker.may) return;
     const label = say(gesture.toLowerCase());
     const details = { seconds: this.#seconds(), label, item: this.#item };
     if (await this.#say(() => this.speaker.say({ frame_id: frame.frame_id }, gesture, details), label)) {

@@ -1,6 +1,7 @@
 // Which language the page speaks, and filling it in. A word with an unknown name shows its name, so it is noticed.
 // @ts-check
 import { LANGUAGES, WORDS } from "./words.js";
+import { PAGE_WORDS } from "./words_pages.js";
 import { keep, kept } from "./store.js";
 
 /** @typedef {import("./words.js").Language} Language */
@@ -59,7 +60,7 @@ function speak(chosen) {
  * @returns {string}
  */
 export function say(name, values = {}) {
-  const row = WORDS[name];
+  const row = WORDS[name] ?? PAGE_WORDS[name];
   const text = row === undefined ? name : row[LANGUAGES.indexOf(language)];
   return text.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? String(values[key]) : whole));
 }

@@ -33,7 +33,7 @@ export function nameOfKey(event) {
 
 document.addEventListener("keydown", (event) => {
   // A held key must not judge the next ten parts.
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement) return;
   const name = nameOfKey(event);
   const repeats = name.startsWith("Arrow") || name === "+" || name === "-";
   if (event.repeat && !repeats) return;

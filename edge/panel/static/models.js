@@ -11,6 +11,10 @@ import { Told } from "./told.js";
 
 /** As many others as a person looks through. */
 const MOST_OTHERS = 8;
+/** States in which a package cannot be let serve. */
+const NOT_READY = new Set(["REFUSED", "RECEIVED"]);
+/** It is proven and warmed up first; building an engine can take minutes. */
+const ACTIVATE_MS = 600_000;
 
 export class Models {
   #dialog = dialog("models");
@@ -74,6 +78,34 @@ export class Models {
     void this.refresh();
   }
 
+  /** @param {ModelEntry} model */
+  #activator(model) {
+    const button = /** @type {HTMLButtonElement} */ (make("button", "act wide hold"));
+    button.type = "button";
+    button.disabled = this.#going;
+    button.append(make("span", "", `${say("activate")}: ${nameOf(model)}`));
+    onHold(button, () => void this.#activate(model));
+    return button;
+  }
+
+  /** @param {ModelEntry} model */
+  async #activate(model) {
+    if (this.#going) return;
+    this.#going = true;
+    this.#told.tell("saving", say("activating"));
+    this.#show();
+    try {
+      this.#answer = await write("/api/models/activate", { digest: model.digest }, ACTIVATE_MS);
+      this.#told.tell("saved", say("activated", { name: nameOf(model) }));
+    } catch (error) {
+      this.#told.tell("refused", say("not_activated", { why: error instanceof Error ? error.message : say("lost") }));
+    } finally {
+      this.#going = false;
+    }
+    this.#show();
+    void this.refresh();
+  }
+
   #show() {
     const answer = this.#answer;
     const now = serving(answer);
@@ -89,6 +121,7 @@ export class Models {
       ...others.map((model) => {
         const item = make("li");
         item.append(...entry(model, model.state === "REFUSED" ? "bad" : "none"));
+        if (answer?.may_activate && !NOT_READY.has(model.state)) item.append(this.#activator(model));
         return item;
       }),
     );

@@ -39,6 +39,7 @@ export const WORDS = {
     "新しい検出は自動的に表示されます",
   ],
   loading: ["Loading the picture", "Bild wird geladen", "Chargement de l’image", "画像を読み込み中"],
+  loading_page: ["One moment …", "Einen Moment …", "Un instant …", "お待ちください…"],
   picture_gone: ["The picture cannot be loaded", "Das Bild kann nicht geladen werden", "L’image ne peut pas être chargée", "画像を読み込めません"],
   about: ["{score} % sure · {waiting} to judge", "{score} % sicher · {waiting} offen", "sûr à {score} % · {waiting} à juger", "確度 {score} % · 残り {waiting} 件"],
   answers: ["Answers", "Antworten", "Réponses", "回答"],

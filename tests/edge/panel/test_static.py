@@ -15,8 +15,8 @@ EVERYTHING = sorted(STATIC.iterdir())
 
 
 def words() -> dict[str, list[str]]:
-    text = (STATIC / "words.js").read_text()
-    body = text[text.index("export const WORDS") :]
+    texts = [(STATIC / "words.js").read_text(), (STATIC / "words_pages.js").read_text()]
+    body = "".join(text[re.search(r"export const \w*WORDS", text).start() :] for text in texts)  # type: ignore[union-attr]
     rows = re.findall(r"^  (\w+): (\[.*?\]),$", body, flags=re.MULTILINE | re.DOTALL)
     return {name: json.loads(re.sub(r",\s*\]", "]", row)) for name, row in rows}
 
