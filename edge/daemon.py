@@ -37,6 +37,7 @@ from edge.mentoring.log import MentoringLog
 from edge.mentoring.selection import Selector
 from edge.metrics.models import ModelCounters, ModelGauges
 from edge.metrics.server import MetricsServer
+from edge.metrics.serving import ServingMetrics
 from edge.models.engine_builds import ENGINES_FOLDER
 from edge.models.manager import ModelManager
 from edge.outputs.board import Outputs
@@ -44,7 +45,7 @@ from edge.outputs.contract import OutputState
 from edge.outputs.metrics import OutputMetrics
 from edge.panel.parts import PanelParts
 from edge.panel.server import PanelServer
-from edge.pipeline import Pipeline
+from edge.pipeline import Observer, Pipeline
 from edge.report import StationReporter
 from edge.service.cameras import CAMERA_STATES
 from edge.service.inspection import InspectionServicer
@@ -52,9 +53,11 @@ from edge.service.judging import Judge
 from edge.service.models import ModelsServicer
 from edge.service.open_inference.service import OpenInferenceServicer
 from edge.service.server import GrpcServer
+from edge.service.shared_memory import Sweeper
 from edge.stream.curve import CurveGuard
 from edge.stream.feedback import FeedbackRouter
 from edge.stream.publisher import DetectionPublisher
+from edge.verdict import RecipeSettings
 from lineside.records import FeedbackEvent
 from lineside.v1 import inspection_pb2, mentoring_pb2, model_pb2
 
@@ -126,6 +129,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             data_dir=config.station.data_dir,
             last_alarm=lambda: manager.last_alarm,
         )
+        observers = _Observers(manager)
         pipeline = Pipeline(
             station=config.station.name,
             slot=manager.slot,
@@ -133,7 +137,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             log=log,
             selector=Selector(config.mentoring.policies, config.mentoring.seed, asking=config.mentoring.asking),
             recipes=config.recipes,
-            observer=manager,
+            observer=observers,
         )
         curve = await _enter(stack, CurveGuard(config.curve)) if config.curve is not None else None
         publisher = await _enter(stack, DetectionPublisher(config.stream, bus, curve))
@@ -144,6 +148,7 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
             )
             for settings in config.cameras
         }
+        await _enter(stack, Sweeper())
         judge = Judge(pipeline, request_recipes=config.grpc.request_recipes, in_work=config.grpc.in_work)
         grpc_server = await _enter(
             stack,
@@ -177,6 +182,8 @@ async def station(config: StationConfig) -> AsyncIterator[None]:
         if config.metrics.listen:
             ProcessCollector(registry=registry)
             registry.register(CameraMetrics(cameras))
+            gate = judge.gate
+            observers.add(ServingMetrics(registry, in_work=lambda: gate.working, waiting=lambda: gate.waiting))
             registry.register(ModelGauges(manager.list, lambda: manager.frozen, reporter))
             metrics_address = (await _enter(stack, MetricsServer(config.metrics, registry))).address
         await _enter(stack, CameraGroup(cameras))
@@ -217,6 +224,22 @@ async def _enter(stack: contextlib.AsyncExitStack, part: AbstractContextManager[
     entered = await asyncio.to_thread(part.__enter__)
     stack.push_async_callback(asyncio.to_thread, part.__exit__, None, None, None)
     return entered
+
+
+class _Observers:
+    """Tells several of every frame that was judged."""
+
+    def __init__(self, *observers: Observer) -> None:
+        self._observers: tuple[Observer, ...] = observers
+
+    def add(self, observer: Observer) -> None:
+        """From the next frame on."""
+        self._observers = (*self._observers, observer)
+
+    def saw(self, frame: Frame, inspection: Inspection, recipe: RecipeSettings) -> None:
+        """See edge.pipeline.Observer."""
+        for observer in self._observers:
+            observer.saw(frame, inspection, recipe)
 
 
 class _Health:

@@ -117,7 +117,9 @@ def _figures(more: dict[str, Any]) -> dict[str, float]:
     for item in more["transport"]:
         figures[f"5-megapixel mono frame by {item['payload']}, transport alone, ms"] = item["p50_ms"]
     for item in more["fairness"]:
-        figures["a polite caller beside a greedy one: his throughput over his share"] = item["polite_over_share"]
+        figures["a polite caller at 40 % of the capacity beside a greedy one: of his pictures answered"] = item[
+            "polite_over_share"
+        ]
     for item in more["logging"]:
         figures["durable logging of every result: added p50, ms"] = item["added_p50_ms"]
     return {name: value for name, value in figures.items() if value is not None}

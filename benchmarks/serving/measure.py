@@ -201,31 +201,40 @@ def logging_cost(engine: Engine, package: Package, work: Path, *, rounds: int, s
 
 
 def fairness(engine: Engine, target: Target, *, rounds: int, seconds: float) -> dict[str, Any]:
-    """A line PC that waits for each answer, beside one with 32 calls at a time that asks again 5 ms after a refusal.
+    """A line PC at a steady 40 % of the capacity, beside one with 32 calls at a time that asks anew after each answer.
 
-    His share is half of what the station gives to both, or what he alone would get, whichever is less.
+    Half the capacity is the share of each, so what he asks is within his: `polite_over_share` is how much of it is
+    answered within a second. `closed_over_share` is the same for one who waits for each answer before he asks again,
+    against half the capacity or what he gets alone, whichever is less.
     """
     pixels = engines.picture(engine.size)
     connect = callers.station(target.address, pixels, "jpeg")
+    request = file_request(engines.jpeg(pixels))
     found = []
     with awake(target):
         for _ in range(rounds):
             alone = load.closed(connect, 1, seconds / 2).throughput
+            capacity = load.closed(connect, 4, seconds).throughput
             with subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.serving.greedy", target.address, str(engine.size), str(seconds + 2)],
+                [sys.executable, "-m", "benchmarks.serving.greedy", target.address, str(engine.size), str(2 * seconds)],
                 stdout=subprocess.PIPE,
             ) as greedy:
                 assert greedy.stdout is not None
                 greedy.stdout.readline()
-                beside = load.closed(_patient(connect), 1, seconds)
+                options = [("grpc.use_local_subchannel_pool", 1)]
+                with grpc.insecure_channel(target.address, options) as channel:
+                    stub = inspection_pb2_grpc.InspectionStub(channel)
+                    start = functools.partial(stub.Inspect.future, request, timeout=1.0)
+                    steady = load.open_loop(start, 0.4 * capacity, seconds)
+                beside = load.closed(_patient(connect), 1, seconds / 2).throughput
                 answered = float(greedy.stdout.readline())
-            share = min(alone, (answered + beside.throughput) / 2)
             found.append(
                 {
-                    "alone": alone,
-                    "polite": beside.throughput,
+                    "capacity": capacity,
+                    "polite_over_share": len(steady.answers) / steady.offered,
+                    "polite_refused": len(steady.refusals),
+                    "closed_over_share": beside / min(alone, capacity / 2),
                     "greedy": answered,
-                    "polite_over_share": beside.throughput / share,
                 }
             )
     return {"engine": engine.name, "payload": "jpeg", **_medians(found)}

@@ -62,9 +62,9 @@ _BASELINES = (
         connect=lambda port, pixels: lambda payload: callers.posted(port, "/predict", pixels, payload, as_json=True),
     ),
     _Baseline(
-        name="kserve",
-        script="kserve_app.py",
-        packages=("kserve", *_TOOLS),
+        name="mlserver",
+        script="mlserver_app.py",
+        packages=("mlserver", *_TOOLS),
         connect=lambda port, pixels: lambda payload: callers.open_inference(f"127.0.0.1:{port}", pixels, payload),
     ),
 )

@@ -21,6 +21,8 @@ from edge.stream.curve import CurveGuard
 logger = logging.getLogger(__name__)
 
 _JOIN_SECONDS = 5.0
+LINGER_SECONDS = 0.002
+"""How late an event may be sent; so the station is not held up for every one at a fast line."""
 _LINGER_MILLISECONDS = 500
 
 
@@ -46,7 +48,7 @@ class DetectionPublisher:
         self._settings = settings
         self._bus = bus
         self._curve = curve
-        self._events = bus.subscribe()
+        self._events = bus.subscribe(linger=LINGER_SECONDS)
         self._thread: threading.Thread | None = None
         self.endpoint = settings.listen
         """Once entered: the real address."""
