@@ -73,7 +73,8 @@ class BoundSession:
 
     def _bind(self, images: Images) -> tuple[Any, Any, dict[str, Any]]:
         make = self._runtime.OrtValue
-        entry = make.ortvalue_from_numpy(images, self._device, 0)
+        # A copy, because on the processor it would be the caller's own array, and the next picture written into it.
+        entry = make.ortvalue_from_numpy(images.copy(), self._device, 0)
         values = {
             name: make.ortvalue_from_shape_and_type((len(images), *spec.shape), spec.dtype.type, self._device, 0)
             for name, spec in self._outputs.items()
@@ -106,8 +107,8 @@ class OnnxRuntimeGpu(Backend):
             raise
         except BackendError as error:
             captured = False
+            session = _without_capture(runtime, name, graph, options, providers)
             _LOGGER.info("%s runs this graph without CUDA graphs: %s", name, error)
-            session = make_session(runtime, name, graph, options, providers)
         super().__init__(input_shape=input_shape(session), outputs=output_specs(session))
         self._session: BoundSession | None = BoundSession(runtime, session, "cuda", captured=captured)
 
@@ -146,6 +147,18 @@ def open_tensorrt_provider(graph: bytes, *, threads: int = 1, cache: Path | None
             "trt_timing_cache_path": str(cache),
         }
     return OnnxRuntimeGpu("onnxruntime-tensorrt", graph, [(TENSORRT, settings), (CUDA, {}), CPU], threads=threads)
+
+
+def _without_capture(runtime: Any, name: str, graph: bytes, options: Any, providers: list[Any]) -> Any:
+    """A session that captures nothing; raises as `OnnxRuntimeGpu`."""
+    try:
+        return make_session(runtime, name, graph, options, providers)
+    except BackendMissingError:
+        raise
+    except BackendError as error:
+        # The graph may be to blame or the machine; the processor takes every graph that is one.
+        make_session(runtime, name, graph, session_options(runtime, 1), [CPU])
+        raise BackendMissingError(f"{error}; the processor does: is there a GPU and all its libraries?") from error
 
 
 def _preload(runtime: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy as np
 from edge.backends.contract import BackendError, BackendMissingError, OutputSpec
 
 CPU = "CPUExecutionProvider"
+_OWN_SOURCE = re.compile(r"^/\S+\.(?:cc|h):\d+ .*?\) ")
+"""Where in the library an error was raised, which some begin with."""
 _DTYPES = {"tensor(float)": np.float32, "tensor(int32)": np.int32}
 
 
@@ -115,5 +118,5 @@ def output_specs(session: Any) -> dict[str, OutputSpec]:
 
 def first_line(error: BaseException) -> str:
     """Of what a library says."""
-    text = str(error).strip()
+    text = _OWN_SOURCE.sub("", str(error).strip())
     return text.splitlines()[0] if text else type(error).__name__

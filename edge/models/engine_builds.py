@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -79,6 +79,14 @@ class EngineBuilds:
                 self._asked.add(digest)
                 self._hand.submit(self._build, digest).add_done_callback(_log_failure)
 
+    def forget(self, digests: Collection[str]) -> None:
+        """Deletes the engines of packages that are gone."""
+        if not digests:
+            return
+        for entry in self._store.entries():
+            if entry.record is not None and entry.record.origin.package_digest in digests:
+                self._store.remove(entry.path)
+
     def close(self) -> None:
         """Ends a build under way; what it had is lost. Idempotent."""
         with self._lock:
@@ -106,9 +114,9 @@ class EngineBuilds:
             if not self._closed.is_set():
                 self._throw_away(digest, error)
             return
-        if took_over:
-            _LOGGER.info("model %s serves on its TensorRT engine from now on", digest)
-            self._note("engine", STATION, digest, "built, tried and taken into use")
+        _LOGGER.info("the TensorRT engine of model %s was built and passed its trial", digest)
+        use = "taken into use" if took_over else "used when the model is loaded"
+        self._note("engine", STATION, digest, f"built, tried and {use}")
 
     def _run(self, digest: str) -> tuple[int, str]:
         """Exit code and last words of a build."""
@@ -136,9 +144,7 @@ class EngineBuilds:
 
     def _throw_away(self, digest: str, error: ContractError) -> None:
         _LOGGER.error("the TensorRT engine of model %s is thrown away, it goes on without: %s", digest, error)
-        for entry in self._store.entries():
-            if entry.record is not None and entry.record.origin.package_digest == digest:
-                self._store.remove(entry.path)
+        self.forget([digest])
         self._note("engine", STATION, digest, f"thrown away: {error.message}")
 
 

@@ -424,10 +424,11 @@ class ModelManager:
         with self._work:
             if self._closing:
                 return
+            self._engines.look()  # before a candidate that was only warmed up is put away
             surplus = self._roster.prune(self._settings.keep_packages)
             self._roster.unload_unneeded()
             self._store.remove(surplus)
-        self._engines.look()
+            self._engines.forget(surplus)
 
     def _check_open(self) -> None:
         if self._closing:

@@ -130,6 +130,14 @@ def test_an_answer_stays_what_it_is_after_the_next_call(open_engine: Open) -> No
         assert np.array_equal(first, kept)
 
 
+def test_the_callers_pictures_stay_what_they_are(open_engine: Open) -> None:
+    with open_engine(graph_for(cell_head())) as engine:
+        mine = images()
+        engine.infer(mine)
+        engine.infer(np.zeros_like(mine))
+        assert np.array_equal(mine, images())
+
+
 def test_the_same_picture_gives_the_same_bytes(open_engine: Open) -> None:
     with open_engine(graph_for(cell_head())) as engine:
         assert engine.infer(images())["heat"].tobytes() == engine.infer(images())["heat"].tobytes()

@@ -30,6 +30,7 @@ from edge.doctor.ports import Address
 from edge.doctor.runtimes import GRAPH
 from edge.mentoring.database import LogDatabase
 from lineside.client.curve import make_keys
+from lineside.engines.gpu import Gpu
 from lineside.mentoring_log import DATABASE_NAME
 
 NOW = datetime.datetime(2027, 1, 15, tzinfo=datetime.timezone.utc)
@@ -157,6 +158,14 @@ def test_auto_uses_the_fastest_that_works_and_says_what_serves_while_there_is_no
     all_work = {name: Seen(True, "") for name in BACKENDS}
     text = backends.findings("auto", all_work)[-1].text
     assert text == "tensorrt (auto); onnxruntime-cuda while a model has no engine"
+
+
+def test_whether_the_serving_models_engine_is_there_is_told_and_matters_where_it_was_asked_for() -> None:
+    asked = {"model": "boards 1.0.0", "graph_sha256": "0" * 64, "runtime": "tensorrt_rtx 1.7"}
+    gpu = Gpu(name="a GPU", capability="SM89", driver="driver 580")
+    for backend, state in (("tensorrt", State.WARNING), ("auto", State.WARNING), ("onnxruntime-cpu", State.OFF)):
+        found = backends.engine_finding(backend, (), gpu=gpu, **asked)
+        assert (found.state, found.text) == (state, "boards 1.0.0 has none: no engine was built here yet")
 
 
 # Cameras

@@ -125,6 +125,35 @@ def test_after_a_start_the_engine_serves_from_the_first_frame(
 
 
 @pytest.mark.usefixtures("built_before")
+def test_a_package_that_is_prepared_has_its_engine_before_it_serves(
+    tmp_path: Path, one: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with station(tmp_path / "data", one, monkeypatch) as here:
+        push(here.models, one.folder)
+        here.models.prepare(one.digest, ACTOR)
+        (deed,) = here.engine_deeds()
+        assert deed.startswith("built, tried and ")
+        here.models.activate(one.digest, ACTOR)
+        assert here.models.slot.serving is not None
+        assert here.models.slot.serving.stands_in == ""
+
+
+@pytest.mark.usefixtures("built_before")
+def test_engines_of_packages_that_are_gone_go_too(
+    tmp_path: Path, one: Package, two: Package, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = EngineStore(tmp_path / "data" / "engines")
+    with station(tmp_path / "data", one, monkeypatch) as here:
+        push(here.models, one.folder)
+        here.models.activate(one.digest, ACTOR)
+        here.engine_deeds()
+        here.models._engines.forget([two.digest])
+        assert len(store.entries()) == 1
+        here.models._engines.forget([one.digest])
+        assert store.entries() == ()
+
+
+@pytest.mark.usefixtures("built_before")
 def test_an_engine_that_fails_its_trial_is_thrown_away_and_the_model_serves_on(
     tmp_path: Path, one: Package, monkeypatch: pytest.MonkeyPatch
 ) -> None:
