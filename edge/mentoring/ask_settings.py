@@ -72,6 +72,11 @@ class AskingSettings(Settings):
     policies: tuple[AskPolicySettings, ...] = (AnyAskSettings(),)
     """Which detections; one that any policy wants is asked about."""
     budget: BudgetSettings = BudgetSettings()
+    repeat_share: float = Field(default=0.0, ge=0, le=0.5)
+    """Of the questions shown to an operator, how many somebody else has answered already, without his being told: by
+    these operators' agreement is known."""
+    known_by: tuple[str, ...] = ()
+    """Operators whose answers are taken as the truth: repeats are of theirs alone. Empty: of anybody's."""
 
 
 def reach_below(policies: Sequence[AskPolicySettings]) -> tuple[float, float]:

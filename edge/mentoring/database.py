@@ -17,7 +17,7 @@ from edge.mentoring.faults import is_corrupt
 from edge.mentoring.feedback import FeedbackDraft, check_target
 from lineside.mentoring_log import DATABASE_NAME, SCHEMA, SCHEMA_VERSION, UPGRADES, pack_areas
 from lineside.reasons import ContractError, Reason
-from lineside.records import RecordedDetection, RecordedFrame
+from lineside.records import Gesture, RecordedDetection, RecordedFrame
 
 BUSY_SECONDS = 2.0
 """How long a checkpoint waits for readers."""
@@ -147,6 +147,44 @@ class LogDatabase:
     def has_frame(self, frame_id: str) -> bool:
         """Whether there is a frame of this id."""
         return self._one("SELECT 1 FROM frames WHERE frame_id = ?", frame_id) is not None
+
+    def addressed(self, draft: FeedbackDraft) -> FeedbackDraft:
+        """The same, about a frame where it named a part: its newest, and the operator's next missed defect on it.
+
+        A key that is known keeps the frame, the number and the client's time of the first time, so that saying it again
+        is no other event although the part may have been seen anew since, and another process may say it.
+
+        Raises:
+            ContractError: DETECTION_UNKNOWN, no frame of this part is in the log.
+        """
+        if not draft.part_id:
+            return draft
+        known = self._one(
+            "SELECT frame_id, missed_index, client_unix_ns FROM feedback JOIN frames USING (frame_id)"
+            " WHERE key = ? AND part_id = ?",
+            draft.key,
+            draft.part_id,
+        )
+        if known is not None:
+            return dataclasses.replace(
+                draft, part_id="", frame_id=str(known[0]), missed_index=int(known[1]), client_unix_ns=int(known[2])
+            )
+        frame = self._one(
+            "SELECT frame_id FROM frames WHERE part_id = ? ORDER BY recorded_unix_ns DESC LIMIT 1", draft.part_id
+        )
+        if frame is None:
+            raise ContractError(
+                Reason.DETECTION_UNKNOWN,
+                f"no frame of part {draft.part_id[:80]!r} is in the log: of parts that passed only an audit's share is"
+                " kept (mentoring.policies), and what nobody judged may be deleted by now",
+            )
+        index = draft.missed_index
+        if draft.gesture is Gesture.MISSED and index == 0:
+            row = self._one(
+                "SELECT MAX(missed_index) FROM feedback WHERE frame_id = ? AND operator = ?", frame[0], draft.operator
+            )
+            index = 1 + int((row[0] if row else 0) or 0)
+        return dataclasses.replace(draft, part_id="", frame_id=str(frame[0]), missed_index=index)
 
     def add_feedback(self, draft: FeedbackDraft, received_unix_ns: int) -> Accepted:
         """Adds one event, or finds that it is there.

@@ -12,6 +12,7 @@ import re
 
 from google.protobuf.message import DecodeError
 
+from edge.frame import LONGEST_PART_ID
 from lineside.ids import frame_of, is_frame_id
 from lineside.reasons import ContractError, Reason
 from lineside.records import ABOUT_DETECTION, ABOUT_FRAME, BoxTuple, FeedbackEvent, Gesture
@@ -26,6 +27,8 @@ BOX_TOLERANCE = 1.0
 _KEY = re.compile(r"[A-Za-z0-9-]{8,64}")
 _DETECTION_NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 _WITH_CLASS = frozenset({Gesture.WRONG_CLASS, Gesture.MISSED})
+OF_A_PART = frozenset({Gesture.MISSED, Gesture.FRAME_HEALTHY, Gesture.FRAME_COMPLETE})
+"""Gestures that may name a part in place of a frame."""
 _WITH_INDEX = frozenset({Gesture.MISSED, Gesture.RETRACT})
 
 
@@ -35,6 +38,7 @@ class FeedbackDraft:
 
     key: str
     frame_id: str
+    """Empty: of the newest frame of `part_id`; the log knows which that is."""
     detection_id: str | None
     """None: about the frame."""
     gesture: Gesture
@@ -46,6 +50,8 @@ class FeedbackDraft:
     operator: str
     seconds: float
     client_unix_ns: int
+    part_id: str = ""
+    """In place of a frame id; empty where there is one."""
 
     @property
     def payload_sha256(self) -> str:
@@ -55,6 +61,7 @@ class FeedbackDraft:
     def event(self, log_sequence: int, received_unix_ns: int) -> FeedbackEvent:
         """The event it becomes in the log."""
         content = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        del content["part_id"]
         return FeedbackEvent(**content, log_sequence=log_sequence, received_unix_ns=received_unix_ns)
 
 
@@ -102,7 +109,9 @@ def draft_of(feedback: mentoring_pb2.Feedback, *, operator: str | None = None) -
     """
     if not _KEY.fullmatch(feedback.key):
         raise _malformed(f"key is {feedback.key[:80]!r}, expected 8 to 64 letters, digits or '-'; a UUID is right")
-    if not is_frame_id(feedback.frame_id):
+    if feedback.part_id:
+        _check_part(feedback)
+    elif not is_frame_id(feedback.frame_id):
         raise _malformed(f"frame_id is {feedback.frame_id[:80]!r}, expected a UUIDv7 in lower case")
     gesture = _gesture(feedback)
     detection_id = _detection_id(feedback, gesture)
@@ -128,6 +137,7 @@ def draft_of(feedback: mentoring_pb2.Feedback, *, operator: str | None = None) -
         operator=name,
         seconds=feedback.seconds,
         client_unix_ns=feedback.client_unix_ns,
+        part_id=feedback.part_id,
     )
 
 
@@ -150,6 +160,16 @@ def check_target(draft: FeedbackDraft, *, width: int, height: int, predicted: st
         inside = min(x1, y1) >= -BOX_TOLERANCE and x2 <= width + BOX_TOLERANCE and y2 <= height + BOX_TOLERANCE
         if not inside:
             raise _malformed(f"box is ({x1:g}, {y1:g}, {x2:g}, {y2:g}), expected frame pixels inside {width}x{height}")
+
+
+def _check_part(feedback: mentoring_pb2.Feedback) -> None:
+    if feedback.frame_id:
+        raise _malformed(f"frame_id and part_id {feedback.part_id[:80]!r} are both given; one of them names the frame")
+    if len(feedback.part_id) > LONGEST_PART_ID:
+        raise _malformed(f"part_id has {len(feedback.part_id)} characters, expected at most {LONGEST_PART_ID}")
+    if _gesture(feedback) not in OF_A_PART:
+        names = ", ".join(sorted(item.name for item in OF_A_PART))
+        raise _malformed(f"{_gesture(feedback).name} needs a frame_id; by part_id there are {names}")
 
 
 def _gesture(feedback: mentoring_pb2.Feedback) -> Gesture:
@@ -202,7 +222,7 @@ def _box(feedback: mentoring_pb2.Feedback, gesture: Gesture) -> BoxTuple | None:
 
 def _missed_index(feedback: mentoring_pb2.Feedback, gesture: Gesture, detection_id: str | None) -> int:
     index = feedback.missed_index
-    if gesture is Gesture.MISSED and index == 0:
+    if gesture is Gesture.MISSED and index == 0 and not feedback.part_id:
         raise _malformed("MISSED needs a missed_index, 1 upwards, that tells a frame's missed defects apart")
     if index and gesture not in _WITH_INDEX:
         raise _malformed(f"{gesture.name} has no missed_index, and it is {index}; leave it out")

@@ -133,7 +133,7 @@ class Writer:
                     logger.info("swept pictures that no frame speaks of", extra={"bytes": freed, "folder": prefix})
 
     def _write(self, frames: list[tuple[FrameEntry, Picture]], events: list[FeedbackEntry]) -> None:
-        spoken_of = {entry.draft.frame_id for entry in events}
+        spoken_of = {entry.draft.frame_id for entry in events if entry.draft.frame_id}
         if frames and self.state is not StorageState.OK:
             self._lose(frames)
             frames = []
@@ -188,7 +188,7 @@ class Writer:
                     # The wall clock may stand still or jump back; the order of the rows does not.
                     recorded_ns = max(recorded_ns + 1, now)
                     self._database.add_frame(entry.row(picture, self._boot_id, recorded_ns), entry.detections())
-                answers = [(waiting, self._answer(waiting.draft, now)) for waiting in events]
+                answers = [(waiting, *self._answer(waiting.draft, now)) for waiting in events]
         except BaseException as error:
             self._forget(new, error)
             raise
@@ -196,21 +196,23 @@ class Writer:
         self._recorded_ns = recorded_ns
         self.space.image_bytes += added_bytes
         self.frames_kept += len(frames)
-        for waiting, answer in answers:
+        for waiting, _, answer in answers:
             if isinstance(answer, ContractError):
                 waiting.future.set_exception(answer)
             else:
                 self.events_accepted += not answer.duplicate
                 waiting.future.set_result(answer)
-        for waiting, answer in answers:
+        for _, draft, answer in answers:
             if isinstance(answer, Accepted) and not answer.duplicate:
-                self._tell(waiting.draft.event(answer.log_sequence, now))
+                self._tell(draft.event(answer.log_sequence, now))
 
-    def _answer(self, draft: FeedbackDraft, now: int) -> Accepted | ContractError:
+    def _answer(self, draft: FeedbackDraft, now: int) -> tuple[FeedbackDraft, Accepted | ContractError]:
+        """The event as it is recorded, and what became of it."""
         try:
-            return self._database.add_feedback(draft, now)
+            draft = self._database.addressed(draft)
+            return draft, self._database.add_feedback(draft, now)
         except ContractError as refusal:
-            return refusal
+            return draft, refusal
 
     def _first_of_each(self, frames: list[tuple[FrameEntry, Picture]]) -> list[tuple[FrameEntry, Picture]]:
         """Without the frames whose id the log has already: the first one stays, as somebody may have judged it."""

@@ -30,6 +30,12 @@ COMMANDS = {
     "models": Command(
         "lineside.client.cli", "main", "", "push, prepare, activate, watch, confirm, roll back, audit models"
     ),
+    "feedback": Command(
+        "lineside.client.feedback_cli",
+        "main",
+        "feedback",
+        "what a later test or a return says of a part, by its serial",
+    ),
     "deploy": Command(
         "lineside.fleet.cli", "main", "fleet", "many stations: status on one page, push, roll out in waves, roll back"
     ),

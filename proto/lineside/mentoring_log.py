@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -126,6 +127,22 @@ WHERE {asked} NOT EXISTS (
     WHERE standing.frame_id = detections.frame_id
         AND (standing.detection_id IS NULL OR standing.detection_id = detections.detection_id))
 ORDER BY recent.recorded_unix_ns DESC, recent.frame_id DESC, detections.number
+"""
+
+
+_ANSWERED_BY_OTHERS = """
+WITH recent AS (
+    SELECT frame_id, recorded_unix_ns FROM frames ORDER BY recorded_unix_ns DESC, frame_id DESC LIMIT :frames
+)
+SELECT detections.detection_id, detections.frame_id FROM recent JOIN detections USING (frame_id)
+WHERE EXISTS (
+    SELECT 1 FROM feedback said WHERE said.frame_id = recent.frame_id AND said.detection_id = detections.detection_id
+        AND said.operator <> :operator AND said.gesture NOT IN ('RETRACT', 'UNSURE')
+        AND (:anybody OR said.operator IN (SELECT value FROM json_each(:by))))
+AND NOT EXISTS (
+    SELECT 1 FROM feedback own WHERE own.frame_id = recent.frame_id AND own.operator = :operator
+        AND own.missed_index = 0 AND (own.detection_id IS NULL OR own.detection_id = detections.detection_id))
+ORDER BY recent.recorded_unix_ns DESC, recent.frame_id DESC, detections.number LIMIT :limit
 """
 
 
@@ -292,15 +309,32 @@ class MentoringLogReader:
         """
         asked = "detections.asked_because <> '' AND" if self._schema > 1 else ""
         rows = self._connection.execute(_UNDECIDED.format(asked=asked), {"frames": frames}).fetchall()
+        return self._detections(rows[:limit]), len(rows)
+
+    def answered_by_others(
+        self, operator: str, *, frames: int, limit: int, by: Sequence[str] = ()
+    ) -> list[tuple[RecordedFrame, RecordedDetection]]:
+        """Detections that somebody else has judged and this operator has not, newest frame first: hidden repeats.
+
+        Args:
+            operator: who is to be asked.
+            frames: how many of the newest frames are looked through.
+            limit: most detections given back.
+            by: only what one of these has judged; empty: anybody.
+        """
+        wanted = {"operator": operator, "frames": frames, "limit": limit, "by": json.dumps(list(by)), "anybody": not by}
+        return self._detections(self._connection.execute(_ANSWERED_BY_OTHERS, wanted).fetchall())
+
+    def _detections(self, rows: Sequence[sqlite3.Row]) -> list[tuple[RecordedFrame, RecordedDetection]]:
         found: list[tuple[RecordedFrame, RecordedDetection]] = []
-        for row in rows[:limit]:
+        for row in rows:
             frame = self._connection.execute("SELECT * FROM frames WHERE frame_id = ?", (row["frame_id"],)).fetchone()
             detection = self._connection.execute(
                 "SELECT * FROM detections WHERE detection_id = ?", (row["detection_id"],)
             ).fetchone()
             if frame is not None and detection is not None:  # else deleted since: nobody had judged it
                 found.append((RecordedFrame(**dict(frame)), detection_of(detection)))
-        return found, len(rows)
+        return found
 
     def image(self, frame: RecordedFrame) -> bytes:
         """As `read_picture`."""

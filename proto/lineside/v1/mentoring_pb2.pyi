@@ -119,6 +119,7 @@ class Feedback(_message.Message):
     SECONDS_FIELD_NUMBER: _builtins.int
     CLIENT_UNIX_NS_FIELD_NUMBER: _builtins.int
     MISSED_INDEX_FIELD_NUMBER: _builtins.int
+    PART_ID_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Made by the client, unique for ever (a UUID is a good choice), 8 to 64 characters out of letters,
     digits and '-'. The same key with the same content is acknowledged again and stored once; with
@@ -145,7 +146,14 @@ class Feedback(_message.Message):
     client_unix_ns: _builtins.int
     """When the operator answered, on the client's clock. Absent (0): not known."""
     missed_index: _builtins.int
-    """MISSED: tells several missed defects of one frame apart, 1 upwards. Absent (0) for all others."""
+    """MISSED: tells several missed defects of one frame apart, 1 upwards. Absent (0) for all others, and
+    where `part_id` stands in place of a frame: the station takes the operator's next.
+    """
+    part_id: _builtins.str
+    """In place of `frame_id`, for who knows a part and not its picture (an end-of-line test, a customer's
+    return): the part's newest frame in the log. MISSED, FRAME_HEALTHY and FRAME_COMPLETE only.
+    What is recorded and told has the frame's id instead.
+    """
     @_builtins.property
     def box(self) -> Global___Box:
         """MISSED only: where, in frame pixels."""
@@ -164,10 +172,11 @@ class Feedback(_message.Message):
         seconds: _builtins.float = ...,
         client_unix_ns: _builtins.int = ...,
         missed_index: _builtins.int = ...,
+        part_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["box", b"box"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "class_name", b"class_name", "client_unix_ns", b"client_unix_ns", "detection_id", b"detection_id", "frame_id", b"frame_id", "gesture", b"gesture", "key", b"key", "missed_index", b"missed_index", "operator", b"operator", "revision", b"revision", "seconds", b"seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["box", b"box", "class_name", b"class_name", "client_unix_ns", b"client_unix_ns", "detection_id", b"detection_id", "frame_id", b"frame_id", "gesture", b"gesture", "key", b"key", "missed_index", b"missed_index", "operator", b"operator", "part_id", b"part_id", "revision", b"revision", "seconds", b"seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
