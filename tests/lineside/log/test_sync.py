@@ -193,36 +193,61 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_kills_at_any_moment_lose_nothing_double_nothing_and_tear_nothing(tmp_path: Path) -> None:
+class Dying(FolderPlace):
+    """A folder whose writer dies at its n-th object: before it is there, or just after."""
+
+    def __init__(self, root: Path, last: int, *, after: bool) -> None:
+        super().__init__(root)
+        self.left, self.after = last, after
+
+    def put(self, path: str, data: bytes) -> bool:
+        self.left -= 1
+        if self.left < 0 and not self.after:
+            raise KeyboardInterrupt
+        done = super().put(path, data)
+        if self.left < 0:
+            raise KeyboardInterrupt
+        return done
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_whatever_object_a_run_dies_at_the_next_one_goes_on_there(tmp_path: Path, after: bool) -> None:
+    log = make_log(tmp_path / "log")
+    deaths = 0
+    while True:
+        place = Dying(tmp_path / "place", 0, after=after) if after else Dying(tmp_path / "place", 1, after=after)
+        try:
+            sync(log, place, "line-1", rename=plain, pseudonyms=False, rows=5)
+            break
+        except KeyboardInterrupt:
+            deaths += 1
+    # Four pictures, a model, four tables of rows and three shards, of which each run brings one more.
+    assert deaths >= 10
+    same(log, build_log(tmp_path / "place", "line-1", tmp_path / "back"))
+    assert len(list((tmp_path / "place" / "images").rglob("*.*"))) == 4
+
+
+def test_a_killed_process_loses_nothing_doubles_nothing_and_tears_nothing(tmp_path: Path, objects: Objects) -> None:
     log = make_log(tmp_path / "log", (), frames=0)
-    events = [say(number, 0, Gesture.REJECT) for number in range(60)]
-    append(log, range(60), *events)
-    place = tmp_path / "place"
-    # Slow, so that a kill meets it somewhere in the middle; each run goes on where the last one was killed.
-    command = ["sync", str(log), str(place), "--station", "line-1", "--operators", "plain"]
-    kills = 0
-    for pause in (0.0, 0.1, 0.25, 0.4):
-        running = subprocess.Popen(
-            [sys.executable, "-c", SYNC, *command, "--kilobytes", "100"], stdout=subprocess.DEVNULL
-        )
-        deadline = time.monotonic() + 30
-        count = len(list(place.rglob("*.p*m")) + list(place.rglob("*.png")))
-        while running.poll() is None and time.monotonic() < deadline:
-            now = len(list(place.rglob("*.p*m")) + list(place.rglob("*.png")))
-            if now > count:
-                break
-            time.sleep(0.01)
-        time.sleep(pause)
-        if running.poll() is None:
-            running.send_signal(signal.SIGKILL)
-            kills += 1
-        running.wait()
-        whole = {path.name.partition(".")[0]: path for path in (place / "images").rglob("*.*") if path.name[0] != "."}
-        assert all(sha256(path.read_bytes()).hexdigest() == name for name, path in whole.items())
-    assert kills >= 2
+    append(log, range(25), *(say(number, 0, Gesture.REJECT) for number in range(25)))
+    command = ["sync", str(log), f"s3://{BUCKET}/killed", "--station", "line-1", "--operators", "plain"]
+
+    def there() -> int:
+        return int(objects.client.list_objects_v2(Bucket=BUCKET, Prefix="killed/images/")["KeyCount"])
+
+    # Slow, so that the kill meets it in the middle.
+    running = subprocess.Popen([sys.executable, "-c", SYNC, *command, "--kilobytes", "30"])
+    deadline = time.monotonic() + 60
+    while there() < 3 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert running.poll() is None
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    assert 3 <= there() < 25
+    assert not objects.client.list_objects_v2(Bucket=BUCKET, Prefix="killed/stations/")["KeyCount"]
     assert main(command) == 0
-    same(log, build_log(place, "line-1", tmp_path / "back"))
-    assert len([path for path in (place / "images").rglob("*.*") if path.name[0] != "."]) == 60
+    same(log, local_log(f"s3://{BUCKET}/killed"))
+    assert there() == 25
 
 
 def test_two_runs_at_once_do_each_other_no_harm(tmp_path: Path, objects: Objects) -> None:
@@ -278,3 +303,35 @@ def test_a_missing_shard_is_told(tmp_path: Path) -> None:
     (tmp_path / "place" / "stations" / "line-1" / "000000002.json").unlink()
     with pytest.raises(ValueError, match="has no shard 2 and later ones"):
         local_log(tmp_path / "place")
+
+
+def test_other_tools_read_the_shards_as_the_document_says(tmp_path: Path) -> None:
+    import duckdb
+
+    for station, first in (("line-1", 1), ("line-2", 7)):
+        log = make_log(tmp_path / station, [say(first % 5, 0, Gesture.REJECT), say(4, 1, Gesture.CONFIRM)])
+        send(log, FolderPlace(tmp_path / "place"), station)
+    document = (Path(__file__).resolve().parents[3] / "docs" / "log.md").read_text()
+    [query] = [
+        line.strip()
+        for line in document.splitlines()
+        if line.strip().startswith("SELECT gesture, count(*) FROM read_parquet")
+    ]
+    rows = duckdb.sql(query.replace("PLACE", str(tmp_path / "place"))).fetchall()
+    assert sorted(rows) == [("CONFIRM", 2), ("REJECT", 2)]
+
+
+def test_estimates_take_a_log_from_where_training_takes_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from training.cli import main as train
+
+    log = make_log(tmp_path / "log", [say(number, 0, Gesture.CONFIRM) for number in range(5)], frames=5)
+    send(log, FolderPlace(tmp_path / "place"))
+    for source in (log, tmp_path / "place", tmp_path / "place" / "stations" / "line-1"):
+        figures = tmp_path / f"{len(str(source))}.json"
+        assert train(["estimate", "--log", str(source), "--progress", "none", "--json", str(figures)]) == 0
+    texts = {path.read_text() for path in tmp_path.glob("*.json")}
+    assert len(texts) == 1
+    capsys.readouterr()
+    send(log, FolderPlace(tmp_path / "place"), "line-2")
+    assert train(["estimate", "--log", str(tmp_path / "place"), "--progress", "none"]) == 2
+    assert "shards of 2 stations, and this takes one log" in capsys.readouterr().err
