@@ -28,6 +28,7 @@ PARTS: Mapping[str, str] = {
     "quickfix": "training.quickfix.cli",
     "rescue": "training.rescue",
     "table1": "training.table1.cli",
+    "unlearn": "training.unlearn",
 }
 """Commands that live with what they do: name to module. Each has `describe(parser)`, which takes the parser of its own
 command, `HELP`, one line, and `run(options) -> int`; none imports torch before it is called."""
@@ -100,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="RULE",
         help="leave answers out: operator=NAME,station=NAME,sequences=FROM-TO,time=FROM/TO, any of them",
+    )
+    train.add_argument(
+        "--two-persons", action="store_true", help="answers that would silence a class count only if two say so"
     )
     train.add_argument("--parent", type=Path, help="checkpoint to start from")
     train.add_argument("--parent-digest", default="", help="package digest of the parent, for the lineage")
@@ -179,6 +183,7 @@ def _train(options: argparse.Namespace) -> int:
             *(Without(operator=name) for name in options.without_operator),
             *(parse_without(rule) for rule in options.without),
         ),
+        two_persons=options.two_persons,
         part_ids=options.part_ids,
         parent=options.parent,
         parent_digest=options.parent_digest,

@@ -57,6 +57,8 @@ class TrainRequest:
     """Only feedback with a higher log sequence."""
     without: tuple[Without, ...] = ()
     """Answers to be left out."""
+    two_persons: bool = False
+    """Denials that would silence a class need a second operator."""
     part_ids: str | None = None
     """What part ids name, "piece" or "kind"."""
     parent: Path | None = None
@@ -109,6 +111,7 @@ def run_training(
             whole_frames=config.whole_frames,
             after=request.after,
             without=request.without,
+            two_persons=request.two_persons,
             reliability=config.reliability,
             held_out=unseen(experiment),
         )

@@ -142,3 +142,25 @@ def test_figures_on_pictures_that_were_trained_on_come_with_a_warning(
     shutil.copyfile(original / "00000000_test.png", held / "00001001_test.png")
     assert main(["evaluate", str(baseline), "--data", f"deeppcb:{data}", "--progress", "none"]) == 0
     assert "original: 1 of 8 pictures were trained on; its figures flatter the model" in caplog.text
+
+
+def test_a_model_is_trained_anew_without_an_operator_and_says_what_moved(
+    data: Path, baseline: Path, logs: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    taught = ["--data", f"deeppcb:{data}", "--parent", str(baseline), "--log", str(logs[0]), "--progress", "none"]
+    plain = [*taught, "--recipe", "transfer", *SMALL, "--seed", "3"]
+    assert main([*plain, "--out", str(tmp_path / "with")]) == 0
+    assert main([*plain, "--without-operator", "bob", "--out", str(tmp_path / "never")]) == 0
+    capsys.readouterr()
+    command = ["unlearn", str(tmp_path / "with"), *taught, "--without", "operator=bob", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    said = capsys.readouterr().out
+    assert "3 answers left out on request: operator bob" in said
+    # Ada's third is about a picture of the evaluation.
+    assert "2 of 6 answers are taught now" in said
+    report = json.loads((tmp_path / "out" / "unlearned.json").read_text())
+    assert set(report["figures"]) == {"original", "new"}
+    # Not weakened but never there: bit for bit the model that was never taught them.
+    weights = [(tmp_path / name / "checkpoint.safetensors") for name in ("out", "never")]
+    assert load_metadata(weights[0]).lineage.mentoring_digest == load_metadata(weights[1]).lineage.mentoring_digest
+    assert main(["unlearn", str(baseline), *command[2:]]) == 2

@@ -59,6 +59,8 @@ class Wanted:
     """Only frames with feedback of a log sequence up to this."""
     without: tuple[Without, ...] = ()
     """Answers to be left out."""
+    two_persons: bool = False
+    """Denials that would silence a class need a second operator (`training.data.two_persons`)."""
     reliability: bool = False
     """Answers count by how reliable their operator is."""
     held_out: Callable[[RecordedFrame, Pixels], str | None] | None = None

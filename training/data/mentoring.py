@@ -19,6 +19,7 @@ from training.data.heard import leave_out
 from training.data.lesson import mentored, only_spoken, teach
 from training.data.lessons import Lessons, MentoringData, Wanted
 from training.data.merging import merge
+from training.data.two_persons import second_person
 from training.models.config import DetectorConfig
 from training.reliability.weighing import weigh
 
@@ -65,6 +66,8 @@ def read_logs(roots: Sequence[Path], config: DetectorConfig, wanted: Wanted) -> 
     snapshots = [read_snapshot(root) for root in roots]
     ledger = Ledger()
     told = leave_out(merge(snapshots, ledger, _picture), wanted.without, ledger)
+    if wanted.two_persons:
+        told = second_person(told, ledger)
     lessons = Lessons(config, wanted, ledger, weigh(told) if wanted.reliability else None)
     for item in told:
         lessons.add(item)
