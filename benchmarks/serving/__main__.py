@@ -25,7 +25,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.serving import engines, measure, targets
+from benchmarks.serving import engines, measure, servers, targets
 from benchmarks.serving.rows import goals_of
 from edge.cli import MALLOC
 from loop.figures import machine, write_json
@@ -65,6 +65,7 @@ def measured(options: argparse.Namespace, console: Console) -> dict[str, Any]:
                     package,
                     work,
                     environments=options.environments,
+                    install_seconds=options.install_seconds,
                     baselines=options.baselines,
                     say=lambda text: status.update(f"starting {text}"),
                 )
@@ -164,6 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="what is measured beside the table",
     )  # fmt: skip
     parser.add_argument("--environments", type=Path, default=cache, metavar="FOLDER", help="default: %(default)s")
+    parser.add_argument(
+        "--install-seconds", type=float, default=servers.INSTALL_SECONDS, metavar="SECONDS",
+        help="how long a baseline may take to install before it is left out (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--strict", action="store_true", help="exit code 1 where a goal that was measured is not met")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (2 if options.quick else 5)

@@ -23,7 +23,7 @@ class NotInstalledError(Exception):
     """A baseline cannot be had here; says why."""
 
 
-def environment(name: str, packages: Sequence[str], folder: Path) -> Path:
+def environment(name: str, packages: Sequence[str], folder: Path, *, seconds: float = INSTALL_SECONDS) -> Path:
     """The interpreter of an environment with these packages, made once.
 
     Raises:
@@ -40,10 +40,10 @@ def environment(name: str, packages: Sequence[str], folder: Path) -> Path:
         [*pip, "install", "--no-compile", "--only-binary", ":all:", *packages],
     ):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds)
         except subprocess.TimeoutExpired:
             shutil.rmtree(place, ignore_errors=True)
-            raise NotInstalledError(f"not installed within {INSTALL_SECONDS} s") from None
+            raise NotInstalledError(f"not installed within {seconds:g} s") from None
         if done.returncode:
             shutil.rmtree(place, ignore_errors=True)
             lines = done.stderr.strip().splitlines() or ["no word of why"]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import http.client
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import grpc
 
 from benchmarks.serving import callers, engines, servers
 from benchmarks.serving.engines import Engine
@@ -102,6 +106,7 @@ def start(
     work: Path,
     *,
     environments: Path,
+    install_seconds: float,
     baselines: Sequence[str],
     say: Callable[[str], None],
 ) -> tuple[list[Target], dict[str, str]]:
@@ -139,7 +144,9 @@ def start(
             continue
         say(f"{baseline.name} for {engine.name}")
         try:
-            targets.append(_start_baseline(stack, baseline, engine, pixels, package, work, environments))
+            targets.append(
+                _start_baseline(stack, baseline, engine, pixels, package, work, environments, install_seconds)
+            )
         except servers.NotInstalledError as error:
             missing[baseline.name] = str(error)
     for target in targets:
@@ -156,8 +163,9 @@ def _start_baseline(
     package: Package,
     work: Path,
     environments: Path,
+    install_seconds: float,
 ) -> Target:
-    python = servers.environment(baseline.name, baseline.packages, environments)
+    python = servers.environment(baseline.name, baseline.packages, environments, seconds=install_seconds)
     port = servers.free_port()
     command = [
         str(python),
@@ -171,10 +179,34 @@ def _start_baseline(
         *(["--wait", str(engines.WAIT_SECONDS)] if engine.waits else []),
     ]
     pid = stack.enter_context(servers.running(command, port, work / f"{baseline.name}.log"))
+    connect = baseline.connect(port, pixels)
+    _wait_until_it_answers(connect("jpeg"))
     return Target(
         name=baseline.name,
         payloads=("raw", "jpeg"),
         callers=(4,),
-        connect=baseline.connect(port, pixels),
+        connect=connect,
         pid=pid,
     )
+
+
+def _wait_until_it_answers(caller: Caller) -> None:
+    """Some listen before their model is loaded.
+
+    Raises:
+        NotInstalledError: it gives no right answer in time.
+    """
+    until = time.monotonic() + servers.START_SECONDS
+    while (trouble := _trouble(caller)) is not None:
+        if time.monotonic() > until:
+            raise servers.NotInstalledError(f"it does not answer: {str(trouble)[:200]}")
+        time.sleep(0.5)
+
+
+def _trouble(caller: Caller) -> Exception | None:
+    try:
+        with caller() as call:
+            call()
+    except (grpc.RpcError, OSError, http.client.HTTPException, ValueError, callers.WrongAnswerError) as error:
+        return error
+    return None
