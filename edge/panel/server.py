@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import logging
 import socket
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import uvicorn
 
 from edge.panel.app import create_app
 from edge.panel.parts import PanelParts
+from edge.panel.settings import PanelSettings
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +103,8 @@ class PanelServer:
         finally:
             up.cancel()
         logger.info("the panel is at %s", self.url)
+        for warning in exposures(self._settings, host):
+            logger.warning(warning)
         return self
 
     async def __aexit__(
@@ -118,6 +122,18 @@ class PanelServer:
             await task
         except Exception:
             logger.exception("the panel did not end cleanly")
+
+
+def exposures(settings: PanelSettings, host: str) -> list[str]:
+    """What somebody on the network could do with these settings that their owner may not have meant."""
+    if ipaddress.ip_address(host).is_loopback:
+        return []
+    found = []
+    if not settings.login:
+        found.append("whoever reaches the panel may judge under any name ([panel] login = false)")
+    elif settings.tls_key is None:
+        found.append("PINs travel openly to the panel; give it a certificate ([panel] tls_certificate, tls_key)")
+    return found
 
 
 def _listener(host: str, port: int) -> socket.socket:

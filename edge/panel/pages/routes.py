@@ -33,7 +33,7 @@ from lineside.records import FeedbackEvent, MentoringRecord
 logger = logging.getLogger(__name__)
 
 HOURS = {"8": 8, "24": 24, "168": 168, "336": 336}
-POINTS = 24
+POINTS = 12
 """Of a curve."""
 MOST_FRAMES = 5000
 """Judged frames that figures are made of, the newest; reading them takes a second or so, beside the line."""

@@ -27,6 +27,9 @@ import { Told } from "./told.js";
 /** @typedef {import("./types.js").Status} Status */
 
 const REFRESH_EVERY_MS = 800;
+/** While there is enough to judge, the list is asked for less often: it costs the station more than an answer does. */
+const LAZY_MS = 2500;
+const ENOUGH = 8;
 
 /** @type {import("./types.js").Setup} */
 const setup = await read("/api/setup");
@@ -79,14 +82,14 @@ let asking = false;
 let again = false;
 let lastAsked = 0;
 
-/** Asks what is to be judged: not more often than REFRESH_EVERY_MS, and once more where a reason came meanwhile. */
+/** Asks what is to be judged: not too often, and once more where a reason came meanwhile. */
 function refresh() {
   if (asking) {
     again = true;
     return;
   }
   asking = true;
-  setTimeout(() => void ask(), Math.max(0, lastAsked + REFRESH_EVERY_MS - performance.now()));
+  setTimeout(() => void ask(), Math.max(0, lastAsked + (queue.upcoming.length < ENOUGH ? REFRESH_EVERY_MS : LAZY_MS) - performance.now()));
 }
 
 async function ask() {

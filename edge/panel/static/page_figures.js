@@ -37,7 +37,7 @@ async function fill(body) {
   /** @type {Figures} */
   const { from, to, precision, counts, models } = await read(`/api/figures?hours=${hours}`);
   const time = { from, to };
-  body.replaceChildren(precisionFigure(precision, time, models), classesFigure(precision), alarmsFigure(counts, time, models), foundFigure(counts));
+  body.replaceChildren(precisionFigure(precision, time, models), alarmsFigure(counts, time, models), classesFigure(precision), foundFigure(counts));
 }
 
 /**

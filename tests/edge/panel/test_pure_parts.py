@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.panel.access.access import NOBODY, Access
 from edge.panel.board import MOST_CAMERAS, RECENT, Board
 from edge.panel.frames import Recent, View, cut, parse_view
+from edge.panel.server import exposures
 from edge.panel.settings import PanelSettings
 from edge.panel.wire import http_status, parse_claim, parse_feedback, swap_json
 from lineside.reasons import ContractError, Reason
@@ -40,6 +41,14 @@ def test_an_operators_name_that_no_log_would_take_is_refused() -> None:
         PanelSettings(operators=("ada", " eve"))
 
 
+def test_an_open_page_on_the_network_is_warned_of_and_one_on_loopback_is_not() -> None:
+    assert exposures(PanelSettings(login=False), "127.0.0.1") == exposures(PanelSettings(), "::1") == []
+    assert "judge under any name" in exposures(PanelSettings(login=False), "192.168.1.4")[0]
+    assert "PINs travel openly" in exposures(PanelSettings(), "0.0.0.0")[0]
+    secured = PanelSettings(tls_certificate=Path("a.pem"), tls_key=Path("a.key"))
+    assert exposures(secured, "192.168.1.4") == []
+
+
 def test_a_station_with_a_list_takes_nobody_else(tmp_path: Path) -> None:
     access = Access(PanelSettings(login=False, operator="line", operators=("ada", "grace")), tmp_path)
     assert [access.operator(NOBODY, name) for name in ("", "ada", "line")] == ["line", "ada", "line"]
@@ -49,6 +58,7 @@ def test_a_station_with_a_list_takes_nobody_else(tmp_path: Path) -> None:
     assert Access(PanelSettings(login=False), tmp_path).operator(NOBODY, "mallory") == "mallory"
 
 
+@settings(deadline=None)  # a busy machine is not a slow cut
 @given(
     st.tuples(*[st.integers(-50, 150)] * 4).filter(lambda box: box[0] < box[2] and box[1] < box[3]),
     st.integers(16, 200),
