@@ -188,7 +188,7 @@ def _until(page: Any, count: int) -> None:
 
 def _by_http(url: str, answers: int) -> list[float]:
     """Milliseconds of each answer."""
-    times = []
+    times: list[float] = []
     while len(times) < answers:
         with urllib.request.urlopen(f"{url}/api/queue?limit=100", timeout=30) as found:
             items = json.load(found)["items"]
