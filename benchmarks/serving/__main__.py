@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -176,6 +177,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Callers as well: see MALLOC. Line PCs are told to do so in docs/serving.md.
     if sys.platform == "linux" and not any(name.startswith("MALLOC_") for name in os.environ):
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, **MALLOC})
+    # Ended from outside it takes its servers with it, which are sessions of their own and may be held still.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     console = Console()
     values = measured(options, console)
     show(values, console)
