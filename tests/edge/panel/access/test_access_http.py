@@ -28,6 +28,8 @@ LEAST = {
     ("POST", "/api/accounts/remove"): Role.ADMIN,
     ("POST", "/api/models/activate"): Role.ENGINEER,
     ("POST", "/api/models/rollback"): Role.OPERATOR,
+    ("GET", "/api/people"): Role.OPERATOR,
+    ("POST", "/api/drift/reference"): Role.ENGINEER,
     ("POST", "/api/feedback"): Role.OPERATOR,
     ("POST", "/api/frames/{frame_id}/keep"): Role.OPERATOR,
 }
