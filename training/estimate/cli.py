@@ -13,7 +13,9 @@ AGREEMENT = "agreement"
 
 def describe(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
-    parser.add_argument("--log", type=Path, required=True, metavar="FOLDER", help="folder of the mentoring log, or s3://...")
+    parser.add_argument(
+        "--log", type=Path, required=True, metavar="FOLDER", help="folder of the mentoring log, or s3://..."
+    )
     parser.add_argument("--model", metavar="DIGEST", help="or its beginning (default: the newest frame's model)")
     parser.add_argument("--since", metavar="WHEN", help="feedback after this log sequence, or frames from this time on")
     parser.add_argument("--until", metavar="WHEN", help="feedback up to this log sequence, or frames before this time")
