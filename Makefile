@@ -26,8 +26,10 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# Tests start real processes and share two cores: one that fails is run once more by itself, and both runs are shown.
 test: lint
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS) \
+		|| $(BIN)/python -m pytest -n 0 --last-failed --last-failed-no-failures none
 
 stubs: $(STAMP)
 	$(BIN)/python scripts/gen_protos.py
