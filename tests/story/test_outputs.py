@@ -153,7 +153,11 @@ def test_a_plc_gets_each_parts_own_verdict_and_no_old_one_after_the_station_has_
                 assert event.inspection.verdict == int(seen.verdict)
                 assert len(event.inspection.detections) == seen.detections
             first_boot = seen.boot
-            assert health(process, "modbus") == health_pb2.HealthCheckResponse.SERVING
+            # Whoever is connected is told on from another thread, a moment after the first word.
+            until = time.monotonic() + SECONDS
+            while health(process, "modbus") != health_pb2.HealthCheckResponse.SERVING:
+                assert time.monotonic() < until
+                time.sleep(0.05)
         with urllib.request.urlopen(f"http://{process.addresses.metrics}/metrics", timeout=SECONDS) as page:
             figures = page.read().decode()
         assert 'lineside_output_triggers_total{camera="top",output="modbus"} 6.0' in figures
