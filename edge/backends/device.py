@@ -133,19 +133,22 @@ class Device(abc.ABC):
     @abc.abstractmethod
     def _free_host(self, memory: HostMemory) -> None: ...
 
-    def _record(self) -> None:
-        raise DeviceError(f"{self.library} cannot record CUDA graphs")
+    # Recording is an option of a library's (pycuda has none); the other three follow a recording that succeeded.
 
-    # What follows is reached only where that succeeded.
+    def _record(self) -> None:
+        raise self._no_graphs()
 
     def _recorded(self) -> tuple[int, Any]:
-        raise NotImplementedError
+        raise self._no_graphs()
 
     def _launch(self, graph: int, owner: Any) -> None:
-        raise NotImplementedError
+        raise self._no_graphs()
 
     def _forget(self, graph: int, owner: Any) -> None:
-        raise NotImplementedError
+        raise self._no_graphs()
+
+    def _no_graphs(self) -> DeviceError:
+        return DeviceError(f"{self.library} cannot record CUDA graphs")
 
     @abc.abstractmethod
     def _close(self) -> None: ...
