@@ -141,10 +141,10 @@ class Device(abc.ABC):
     def _recorded(self) -> tuple[int, Any]:
         raise self._no_graphs()
 
-    def _launch(self, graph: int, owner: Any) -> None:
+    def _launch(self, _graph: int, _owner: Any, /) -> None:
         raise self._no_graphs()
 
-    def _forget(self, graph: int, owner: Any) -> None:
+    def _forget(self, _graph: int, _owner: Any, /) -> None:
         raise self._no_graphs()
 
     def _no_graphs(self) -> DeviceError:
